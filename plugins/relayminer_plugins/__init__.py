@@ -1,0 +1,1 @@
+"""First-party plugins: transports, cache types, key providers. They use only relayminer.plugin."""

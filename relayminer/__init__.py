@@ -1,0 +1,1 @@
+"""RelayMiner: serve signed relays, mine them, get paid (Pocket Network, Shannon)."""

@@ -1,0 +1,1 @@
+"""Tiered caches: memory, Redis, chain; the leader that keeps them fresh."""

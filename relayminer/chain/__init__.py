@@ -1,0 +1,1 @@
+"""The chain: queries, blocks, transactions."""

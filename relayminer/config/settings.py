@@ -1,0 +1,266 @@
+"""Every setting of a process, typed, with its default and its unit.
+
+Names end in their unit. `relayminer.config.load` reads a YAML file into `Settings`; nothing else
+in the project reads files or the environment for settings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+from attrs import field, frozen
+
+EMBEDDED = "embedded"
+
+VALIDATION_MODES = ("eager", "optimistic")
+BACKEND_TYPES = ("jsonrpc", "rest", "websocket", "grpc", "cometbft")
+KEYRING_BACKENDS = ("file", "test", "os")
+
+
+@frozen(kw_only=True)
+class NamespaceSettings:
+    """Segments of Redis key names; they must be equal in every process of a fleet."""
+
+    base_prefix: str = "ha"
+    cache_prefix: str = "cache"
+    events_prefix: str = "events"
+    streams_prefix: str = "relays"
+    miner_prefix: str = "miner"
+    supplier_prefix: str = "supplier"
+    meter_prefix: str = "meter"
+    params_prefix: str = "params"
+    consumer_group_prefix: str = "miners"
+
+
+@frozen(kw_only=True)
+class RedisSettings:
+    """Where the shared state lives."""
+
+    url: str = EMBEDDED
+    """`embedded` (a private server in `home`) or a `redis://`, `rediss://`, `unix://` URL."""
+    appendfsync: str = "everysec"
+    """Of the embedded server: `everysec`, or `always` to lose nothing when the power fails."""
+    command_timeout_seconds: float = 5.0
+    reconnect_backoff_max_seconds: float = 5.0
+    max_queued_commands: int = 20_000
+    """Commands that may wait for an answer on one connection; the next one is refused."""
+    namespace: NamespaceSettings = NamespaceSettings()
+
+
+@frozen(kw_only=True)
+class ChainSettings:
+    """How to reach the chain."""
+
+    chain_id: str = "pocket"
+    rpc_url: str = "http://127.0.0.1:26657"
+    grpc_url: str = "127.0.0.1:19090"
+    grpc_insecure: bool = True
+    query_timeout_seconds: float = 5.0
+    max_concurrent_queries: int = 16
+    poll_interval_seconds: float = 1.0
+    """How often to ask for the height while the WebSocket is away or silent."""
+    block_time_seconds: float = 30.0
+    """Expected time between blocks: turns blocks left in a window into a transaction's lifetime."""
+
+
+@frozen(kw_only=True)
+class TransactionSettings:
+    """What transactions cost and how long they may live."""
+
+    gas_limit: int = 0
+    """Gas per transaction; 0 simulates each one."""
+    gas_fallback_per_message: int = 200_000
+    """Gas asked for per message when the simulation fails for a reason that is not the message."""
+    gas_price: str = "0.000001upokt"
+    gas_adjustment: float = 1.7
+    lifetime_max_seconds: float = 590.0
+    """Upper bound of an unordered transaction's lifetime; the chain refuses 10 minutes and more."""
+    memo: str = "RelayMiner"
+
+
+@frozen(kw_only=True)
+class KeyringSettings:
+    """A Cosmos keyring directory."""
+
+    backend: str = "test"
+    dir: Path | None = None
+    app_name: str = "pocket"
+    key_names: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class KeySettings:
+    """Sources of supplier keys, read in this order; of two keys for one address the later wins."""
+
+    keys_file: Path | None = None
+    keys_dir: Path | None = None
+    keyring: KeyringSettings | None = None
+
+
+@frozen(kw_only=True)
+class AuthenticationSettings:
+    """How a backend wants to be greeted; basic wins over bearer, bearer over plain."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    bearer_token: str = field(default="", repr=False)
+    plain_token: str = field(default="", repr=False)
+
+
+@frozen(kw_only=True)
+class EndpointSettings:
+    """One address of a backend."""
+
+    url: str
+    name: str = ""
+
+
+@frozen(kw_only=True)
+class BackendSettings:
+    """Where relays of one service and one RPC type go."""
+
+    url: str = ""
+    urls: tuple[EndpointSettings, ...] = ()
+    """Several addresses instead of `url`; exactly one of the two is given."""
+    base_path: str = ""
+    load_balancing: str = ""
+    """`first_healthy` or `round_robin`; empty: `first_healthy` for one address, else the other."""
+    headers: dict[str, str] = field(factory=dict)
+    authentication: AuthenticationSettings = AuthenticationSettings()
+    max_retries: int = 1
+    recovery_timeout_seconds: float = 30.0
+    """How long an endpoint that failed is left alone before it is tried again."""
+    unhealthy_threshold: int = 5
+    """Failures in a row after which an endpoint is left alone."""
+
+
+@frozen(kw_only=True)
+class ServiceSettings:
+    """One service that this relayer serves."""
+
+    backends: dict[str, BackendSettings]
+    default_backend: str = "jsonrpc"
+    validation_mode: str = ""
+    """`eager` or `optimistic`; empty takes `relayer.validation_mode`."""
+    max_body_bytes: int = 0
+    """Largest request body in bytes; 0 takes `relayer.max_body_bytes`."""
+    request_timeout_seconds: float = 0.0
+    """Time for the whole backend exchange, retries included; 0 takes the relayer's."""
+    response_header_timeout_seconds: float = 0.0
+    dial_timeout_seconds: float = 0.0
+    max_connections: int = 0
+    """Connections to one endpoint; 0 takes `relayer.max_connections_per_endpoint`."""
+
+
+@frozen(kw_only=True)
+class MeteringSettings:
+    """How an application's stake bounds what is served (relayer.md section 7)."""
+
+    enabled: bool = True
+    fail_behavior: str = "open"
+    """`open` serves when the budget cannot be read, `closed` answers 503."""
+    lease_relays: int = 200
+    """Relays of budget that one relayer takes from the shared counter at a time."""
+    cache_ttl_seconds: float = 7200.0
+
+
+@frozen(kw_only=True)
+class RelayerSettings:
+    """The relayer role."""
+
+    listen: str = "0.0.0.0:8080"
+    services: dict[str, ServiceSettings] = field(factory=dict)
+    validation_mode: str = "eager"
+    publish: str = "confirm"
+    """`confirm` answers after the log has the relay; `after` at the same moment."""
+    max_body_bytes: int = 10_485_760
+    max_header_bytes: int = 1_048_576
+    header_timeout_seconds: float = 10.0
+    body_timeout_seconds: float = 30.0
+    idle_timeout_seconds: float = 120.0
+    max_connections: int = 10_000
+    request_timeout_seconds: float = 30.0
+    response_header_timeout_seconds: float = 30.0
+    dial_timeout_seconds: float = 5.0
+    max_connections_per_endpoint: int = 500
+    max_response_bytes: int = 209_715_200
+    max_in_flight: int = 2_000
+    """Relays being served at once; the next one is answered 503."""
+    publish_timeout_seconds: float = 5.0
+    max_ring_members: int = 32
+    """A ring signature with more members is refused before any curve work."""
+    session_cache_entries: int = 20_000
+    drain_seconds: float = 20.0
+    metering: MeteringSettings = MeteringSettings()
+
+
+@frozen(kw_only=True)
+class MinerSettings:
+    """The miner role."""
+
+    consumer_name: str = ""
+    """Name in consumer groups and leases; empty: `miner-<hostname>`. A boot id is added."""
+    batch_entries: int = 500
+    """Stream entries read, accumulated and checkpointed together."""
+    read_block_seconds: float = 1.0
+    claim_idle_seconds: float = 5.0
+    """Entries that a dead consumer left pending this long are taken over."""
+    cache_ttl_seconds: float = 7200.0
+    session_ttl_seconds: float = 0.0
+    """0 takes `cache_ttl_seconds`."""
+    submission_tracking_ttl_seconds: float = 86_400.0
+    reconcile_interval_seconds: float = 60.0
+    max_messages_per_transaction: int = 30
+    require_profit: bool = True
+    """Skip a claim that would earn less than its transactions cost."""
+    lease_ttl_seconds: float = 4.0
+    lease_renew_seconds: float = 1.0
+
+
+@frozen(kw_only=True)
+class CacheSettings:
+    """Shared caches and their leader."""
+
+    lease_ttl_seconds: float = 4.0
+    lease_renew_seconds: float = 1.0
+    refresh_interval_blocks: int = 4
+    memory_entries: int = 10_000
+
+
+@frozen(kw_only=True)
+class ControlSettings:
+    """The control plane: metrics, health and readiness."""
+
+    listen: str = "127.0.0.1:9092"
+    enabled: bool = True
+
+
+@frozen(kw_only=True)
+class LoggingSettings:
+    """Logs go to standard error."""
+
+    level: str = "info"
+    format: str = "auto"
+    """`json`, `console`, or `auto`: console on a terminal, JSON elsewhere."""
+
+
+@frozen(kw_only=True)
+class Settings:
+    """All settings of one process."""
+
+    home: Path = field(factory=lambda: Path.home() / ".relayminer")
+    redis: RedisSettings = RedisSettings()
+    chain: ChainSettings = ChainSettings()
+    transactions: TransactionSettings = TransactionSettings()
+    keys: KeySettings = KeySettings()
+    relayer: RelayerSettings = RelayerSettings()
+    miner: MinerSettings = MinerSettings()
+    cache: CacheSettings = CacheSettings()
+    control: ControlSettings = ControlSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+
+def with_home(settings: Settings, home: Path) -> Settings:
+    """`settings` with another data directory."""
+    return attrs.evolve(settings, home=home)

@@ -1,0 +1,1 @@
+"""A simulated Shannon chain, demo backends and a gateway client."""

@@ -1,0 +1,1 @@
+"""The miner: ingest, accumulate, claim, prove, settle."""

@@ -1,0 +1,1 @@
+"""Protobuf messages of Pocket Network, generated from the .proto files beside them."""

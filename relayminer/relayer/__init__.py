@@ -1,0 +1,1 @@
+"""The relayer: admit, meter, forward, sign, publish."""

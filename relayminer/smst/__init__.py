@@ -1,0 +1,1 @@
+"""The sparse merkle sum trie, pure: update, commit, root, closest proof, gob."""

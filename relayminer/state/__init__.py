@@ -1,0 +1,1 @@
+"""Shared state in Redis: gateway, embedded server, names, streams, tries, sessions, ledger."""

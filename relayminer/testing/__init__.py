@@ -1,0 +1,1 @@
+"""What this project tests itself with, for authors of plugins too."""
