@@ -1,0 +1,1 @@
+"""The style is kept by tests that read the tree."""

@@ -1,0 +1,117 @@
+"""Sizes, banned calls and dead code."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests.tidy.test_layers import sources
+from tests.vector_data import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FOLDERS = ("relayminer", "plugins", "tests", "benchmarks", "scripts")
+FILE_LINES = 420
+FUNCTION_LINES = 70
+
+# Calls that have no place in package code, and what to use instead.
+BANNED = {
+    "time.sleep": "trio.sleep, or an event",
+    "os.system": "trio.run_process",
+    "os.fork": "spawned processes: grpcio does not survive a fork",
+    "pickle.loads": "a typed format",
+    "eval": "nothing",
+    "exec": "nothing",
+    "asyncio.run": "trio.run",
+    "random.random": "a generator passed in",
+    "requests.get": "relayminer.net",
+    "datetime.datetime.now": "a clock passed in",
+}
+MAY_PRINT = {"cli", "demo"}
+
+
+def every_source() -> Iterator[Path]:
+    """All Python files that people wrote."""
+    for folder in FOLDERS:
+        yield from sources(folder)
+
+
+def test_files_stay_small():
+    """A file that has become two things is two files."""
+    long = [
+        f"{path.relative_to(REPOSITORY)}: {lines} lines"
+        for path in every_source()
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > FILE_LINES
+    ]
+    assert long == []
+
+
+def test_functions_stay_small():
+    """A function fits on a screen."""
+    long = [
+        f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}"
+        for path in every_source()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or node.lineno) - node.lineno > FUNCTION_LINES
+    ]
+    assert long == []
+
+
+def call_name(node: ast.Call) -> str:
+    """`a.b.c` of a call to a dotted name, else an empty string."""
+    parts: list[str] = []
+    target: ast.expr = node.func
+    while isinstance(target, ast.Attribute):
+        parts.append(target.attr)
+        target = target.value
+    if not isinstance(target, ast.Name):
+        return ""
+    return ".".join([target.id, *reversed(parts)])
+
+
+def test_no_banned_calls():
+    """Package code blocks nothing, prints nothing, asserts nothing."""
+    wrong = []
+    for folder in ("relayminer", "plugins"):
+        for path in sources(folder):
+            where = path.relative_to(REPOSITORY)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Assert):
+                    wrong.append(f"{where}:{node.lineno} assert: raise an error instead")
+                if not isinstance(node, ast.Call):
+                    continue
+                name = call_name(node)
+                if name in BANNED:
+                    wrong.append(f"{where}:{node.lineno} {name}: use {BANNED[name]}")
+                if name == "print" and where.parts[1] not in MAY_PRINT:
+                    wrong.append(f"{where}:{node.lineno} print: use the logger")
+    assert wrong == []
+
+
+def test_no_dead_code():
+    """Whatever is defined is used somewhere (tests included)."""
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "vulture",
+            "--min-confidence",
+            "60",
+            *FOLDERS,
+            "tests/tidy/vulture_allowed.py",
+            "--exclude",
+            "*_pb2.py,*_pb2.pyi",
+            "--ignore-decorators",
+            "@*.command,@*.group,@*.route,@*.get,@*.post,@*.websocket,@pytest.fixture,@*.validator,@*.default",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout == ""
