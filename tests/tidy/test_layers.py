@@ -63,7 +63,7 @@ def part(module: str) -> str:
     return module.split(".")[1] if "." in module else "__init__"
 
 
-def test_imports_point_down_only():
+def test_imports_point_down_only() -> None:
     """No package imports a package of a higher layer."""
     wrong = []
     for path in sources("relayminer"):
@@ -72,13 +72,15 @@ def test_imports_point_down_only():
         if here in UNBOUNDED:
             continue
         allowed = ALLOWED[here] | SERVES_ALL | {here, "__init__"}
-        for module in imported_modules(path):
-            if module.startswith("relayminer.") and part(module) not in allowed:
-                wrong.append(f"{relative} imports {module}")
+        wrong.extend(
+            f"{relative} imports {module}"
+            for module in imported_modules(path)
+            if module.startswith("relayminer.") and part(module) not in allowed
+        )
     assert wrong == []
 
 
-def test_the_core_imports_no_plugin():
+def test_the_core_imports_no_plugin() -> None:
     """The core knows transports and cache types only through the registry."""
     wrong = [
         f"{path.relative_to(REPOSITORY)} imports {module}"
@@ -89,7 +91,7 @@ def test_the_core_imports_no_plugin():
     assert wrong == []
 
 
-def test_first_party_plugins_use_only_the_public_surface():
+def test_first_party_plugins_use_only_the_public_surface() -> None:
     """What ours can do, a third party can do."""
     wrong = [
         f"{path.relative_to(REPOSITORY)} imports {module}"
@@ -100,7 +102,7 @@ def test_first_party_plugins_use_only_the_public_surface():
     assert wrong == []
 
 
-def test_nothing_knows_the_devnet_but_the_command_line():
+def test_nothing_knows_the_devnet_but_the_command_line() -> None:
     """Against a real chain the same code runs: no devnet-only path, name or constant outside."""
     wrong = [
         str(path.relative_to(REPOSITORY))
@@ -113,7 +115,7 @@ def test_nothing_knows_the_devnet_but_the_command_line():
 
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))
-def test_every_layer_in_the_table_exists(package: str):
+def test_every_layer_in_the_table_exists(package: str) -> None:
     """The table above speaks of packages that are there."""
     root = REPOSITORY / "relayminer"
     assert (root / package).is_dir() or (root / f"{package}.py").is_file()

@@ -40,7 +40,7 @@ def every_source() -> Iterator[Path]:
         yield from sources(folder)
 
 
-def test_files_stay_small():
+def test_files_stay_small() -> None:
     """A file that has become two things is two files."""
     long = [
         f"{path.relative_to(REPOSITORY)}: {lines} lines"
@@ -50,7 +50,7 @@ def test_files_stay_small():
     assert long == []
 
 
-def test_functions_stay_small():
+def test_functions_stay_small() -> None:
     """A function fits on a screen."""
     long = [
         f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}"
@@ -74,7 +74,7 @@ def call_name(node: ast.Call) -> str:
     return ".".join([target.id, *reversed(parts)])
 
 
-def test_no_banned_calls():
+def test_no_banned_calls() -> None:
     """Package code blocks nothing, prints nothing, asserts nothing."""
     wrong = []
     for folder in ("relayminer", "plugins"):
@@ -93,7 +93,7 @@ def test_no_banned_calls():
     assert wrong == []
 
 
-def test_no_dead_code():
+def test_no_dead_code() -> None:
     """Whatever is defined is used somewhere (tests included)."""
     found = subprocess.run(
         [

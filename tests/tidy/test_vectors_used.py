@@ -10,7 +10,7 @@ from tests.vector_data import directory
 pytestmark = pytest.mark.vectors
 
 
-def test_every_vector_file_is_used():
+def test_every_vector_file_is_used() -> None:
     """A file that no test names proves nothing."""
     if not directory().is_dir():
         pytest.skip(f"no golden vectors at {directory()}: set VECTORS_DIR to run this test")
