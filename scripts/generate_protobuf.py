@@ -14,12 +14,15 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cosmpy.protos.cosmos.base.query.v1beta1 import pagination_pb2
 from cosmpy.protos.cosmos.base.v1beta1 import coin_pb2
 from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor import FileDescriptor
 from grpc_tools import protoc
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import FileDescriptor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path("relayminer/protocol/pb")
@@ -37,7 +40,7 @@ def cosmos_descriptors() -> bytes:
         seen.add(file.name)
         for dependency in file.dependencies:
             add(dependency)
-        file.CopyToProto(files.file.add())
+        files.file.add().ParseFromString(file.serialized_pb)
 
     add(coin_pb2.DESCRIPTOR)
     add(pagination_pb2.DESCRIPTOR)
