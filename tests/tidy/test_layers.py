@@ -65,7 +65,7 @@ def part(module: str) -> str:
 
 def test_imports_point_down_only() -> None:
     """No package imports a package of a higher layer."""
-    wrong = []
+    wrong: list[str] = []
     for path in sources("relayminer"):
         relative = path.relative_to(REPOSITORY / "relayminer")
         here = relative.parts[0].removesuffix(".py")
