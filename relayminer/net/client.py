@@ -1,0 +1,284 @@
+"""A pooled keep-alive HTTP/1.1 client of one server: backends, and the chain's RPC."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from relayminer.net.dial import dial
+from relayminer.net.errors import (
+    BadRequestError,
+    NetError,
+    WireError,
+    WireTimeoutError,
+)
+from relayminer.net.response import Response, ResponseParser
+from relayminer.net.wire import RECEIVE_BYTES, AnyWire
+
+if TYPE_CHECKING:
+    import ssl
+
+    from relayminer.net.http1 import Headers
+    from relayminer.net.url import Origin
+    from relayminer.net.watchdog import Watchdog
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_BAD_VALUE = re.compile(rb"[\x00\r\n]")
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
+_MAY_BE_EMPTY = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE"})
+_PROBE_AFTER_SECONDS = 0.5
+
+
+def request_bytes(
+    method: bytes, target: bytes, authority: bytes, headers: Headers, body: bytes
+) -> bytes:
+    """A whole request, ready to be written in one go.
+
+    Raises:
+        BadRequestError: method, target or a header would break the framing.
+    """
+    if not _TOKEN.fullmatch(method):
+        raise BadRequestError("the method is not a token")
+    parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, authority)]
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
+            raise BadRequestError("a header name or value is not allowed in HTTP")
+        parts.append(b"%b: %b\r\n" % (name, value))
+    if body or method not in _MAY_BE_EMPTY:
+        parts.append(b"Content-Length: %d\r\n\r\n" % len(body))
+        parts.append(body)
+    else:
+        parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+class _Connection:
+    __slots__ = ("idle_since", "parser", "wire")
+
+    def __init__(self, wire: AnyWire) -> None:
+        self.wire = wire
+        self.parser = ResponseParser()
+        self.idle_since = 0.0
+
+
+class HttpPool:
+    """Connections to one server.
+
+    Args:
+        origin: where.
+        watchdog: looks after the deadlines; it must be running.
+        max_connections: open at once; further exchanges wait their turn.
+        dial_timeout_seconds: for TCP and TLS together.
+        idle_seconds: an idle connection older than this is closed, not used.
+        tls: for https; the system's trust roots when None.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        watchdog: Watchdog,
+        *,
+        max_connections: int = 100,
+        dial_timeout_seconds: float = 5.0,
+        idle_seconds: float = 90.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._origin = origin
+        self._watchdog = watchdog
+        self._max_connections = max_connections
+        self._dial_timeout_seconds = dial_timeout_seconds
+        self._idle_seconds = idle_seconds
+        self._tls = tls
+        self._idle: deque[_Connection] = deque()
+        self._waiting: deque[trio.Event] = deque()
+        self.open_connections = 0
+        """Connections in use or being dialled, idle ones included."""
+        self.in_flight = 0
+        """Exchanges in progress."""
+
+    async def exchange(
+        self,
+        method: bytes,
+        request: bytes,
+        *,
+        deadline: float,
+        header_timeout_seconds: float = math.inf,
+        max_response_bytes: int,
+    ) -> Response:
+        """Send `request` (of `request_bytes`), return its answer.
+
+        A kept connection that the server had closed before it answered a byte is replaced once,
+        for methods that may be repeated.
+
+        Args:
+            method: of the request.
+            request: all of its bytes.
+            deadline: Trio time at which the whole exchange is given up.
+            header_timeout_seconds: from the request's last byte to the end of the answer's head.
+            max_response_bytes: a longer body is an error.
+
+        Raises:
+            WireTimeoutError: too late.
+            WireError: no connection, or it broke.
+            ResponseTooLargeError, BadResponseError: the answer is not acceptable.
+        """
+        self.in_flight += 1
+        try:
+            while True:
+                connection, fresh = await self._take(deadline)
+                try:
+                    return await self._converse(
+                        connection,
+                        method,
+                        request,
+                        deadline,
+                        header_timeout_seconds,
+                        max_response_bytes,
+                    )
+                except WireError:
+                    stale = not fresh and not connection.parser.touched
+                    if not (stale and method in _IDEMPOTENT):
+                        raise
+        finally:
+            self.in_flight -= 1
+
+    async def _converse(
+        self,
+        connection: _Connection,
+        method: bytes,
+        request: bytes,
+        deadline: float,
+        header_timeout_seconds: float,
+        max_response_bytes: int,
+    ) -> Response:
+        wire, parser = connection.wire, connection.parser
+        parser.reset(max_body_bytes=max_response_bytes, head_only=method == b"HEAD")
+        kept = False
+        try:
+            wire.expires_at = deadline
+            await wire.send(request)
+            if header_timeout_seconds < math.inf:
+                wire.expires_at = min(deadline, trio.current_time() + header_timeout_seconds)
+            while not parser.complete:
+                data = await wire.receive(RECEIVE_BYTES)
+                if data:
+                    parser.feed(data)
+                elif not parser.end():
+                    raise WireError("the server closed before its answer was complete")
+                if parser.head_complete:
+                    wire.expires_at = deadline
+            kept = parser.reusable and not wire.expired
+            return parser.response()
+        finally:
+            wire.expires_at = math.inf
+            if kept:
+                self._keep(connection)
+            else:
+                self._discard(connection)
+
+    async def _take(self, deadline: float) -> tuple[_Connection, bool]:
+        while True:
+            now = trio.current_time()
+            while self._idle:
+                connection = self._idle.pop()
+                idle_seconds = now - connection.idle_since
+                if idle_seconds < _PROBE_AFTER_SECONDS or (
+                    idle_seconds < self._idle_seconds and not connection.wire.is_stale()
+                ):
+                    return connection, False
+                self._discard(connection)
+            if self.open_connections < self._max_connections:
+                return await self._dial(deadline), True
+            await self._wait_for_turn(deadline)
+
+    async def _wait_for_turn(self, deadline: float) -> None:
+        turn = trio.Event()
+        self._waiting.append(turn)
+        try:
+            with trio.fail_at(deadline):
+                await turn.wait()
+        except BaseException as error:
+            if turn.is_set():
+                self._wake_one()
+            else:
+                self._waiting.remove(turn)
+            if isinstance(error, trio.TooSlowError):
+                raise WireTimeoutError(f"no free connection to {self._origin.authority}") from None
+            raise
+
+    async def _dial(self, deadline: float) -> _Connection:
+        self.open_connections += 1
+        timeout_seconds = min(self._dial_timeout_seconds, deadline - trio.current_time())
+        try:
+            wire = await dial(
+                self._origin, timeout_seconds=max(timeout_seconds, 0.0), tls=self._tls
+            )
+        except BaseException:
+            self.open_connections -= 1
+            self._wake_one()
+            raise
+        self._watchdog.watch(wire)
+        return _Connection(wire)
+
+    def _keep(self, connection: _Connection) -> None:
+        connection.idle_since = trio.current_time()
+        self._idle.append(connection)
+        self._wake_one()
+
+    def _discard(self, connection: _Connection) -> None:
+        self._watchdog.forget(connection.wire)
+        connection.wire.close()
+        self.open_connections -= 1
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().set()
+
+    def prune(self) -> None:
+        """Close idle connections that are too old to be used."""
+        oldest = trio.current_time() - self._idle_seconds
+        while self._idle and self._idle[0].idle_since < oldest:
+            self._discard(self._idle.popleft())
+
+    def close(self) -> None:
+        """Close all idle connections; those in use close when their exchange ends."""
+        self._idle_seconds = 0.0
+        while self._idle:
+            self._discard(self._idle.pop())
+
+    @property
+    def origin(self) -> Origin:
+        """Where the connections go."""
+        return self._origin
+
+
+async def fetch(
+    pool: HttpPool,
+    method: bytes,
+    target: bytes,
+    *,
+    headers: Headers | None = None,
+    body: bytes = b"",
+    timeout_seconds: float,
+    max_response_bytes: int = 10_485_760,
+) -> Response:
+    """One exchange, for callers that have no bytes ready.
+
+    Raises:
+        NetError: as `HttpPool.exchange` and `request_bytes`.
+    """
+    request = request_bytes(method, target, pool.origin.authority.encode(), headers or [], body)
+    return await pool.exchange(
+        method,
+        request,
+        deadline=trio.current_time() + timeout_seconds,
+        max_response_bytes=max_response_bytes,
+    )
+
+
+__all__ = ["HttpPool", "NetError", "Response", "fetch", "request_bytes"]
