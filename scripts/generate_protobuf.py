@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from cosmpy.protos.cosmos.base.query.v1beta1 import pagination_pb2
 from cosmpy.protos.cosmos.base.v1beta1 import coin_pb2
+from cosmpy.protos.gogoproto import gogo_pb2
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path("relayminer/protocol/pb")
-COSMOS_IMPORT = re.compile(r"^from cosmos(?=\.)", re.MULTILINE)
+COSMOS_IMPORT = re.compile(r"^from (cosmos|gogoproto)\b", re.MULTILINE)
 
 
 def cosmos_descriptors() -> bytes:
@@ -44,6 +45,7 @@ def cosmos_descriptors() -> bytes:
 
     add(coin_pb2.DESCRIPTOR)
     add(pagination_pb2.DESCRIPTOR)
+    add(gogo_pb2.DESCRIPTOR)
     return files.SerializeToString()
 
 
@@ -72,7 +74,7 @@ def generate(target: Path) -> list[Path]:
     outputs = sorted((target / PACKAGE).glob("*_pb2.py*"))
     for output in outputs:
         text = output.read_text(encoding="utf-8")
-        output.write_text(COSMOS_IMPORT.sub("from cosmpy.protos.cosmos", text), encoding="utf-8")
+        output.write_text(COSMOS_IMPORT.sub(r"from cosmpy.protos.\1", text), encoding="utf-8")
     return outputs
 
 

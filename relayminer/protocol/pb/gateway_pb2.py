@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from cosmpy.protos.cosmos.base.query.v1beta1 import pagination_pb2 as cosmos_dot_base_dot_query_dot_v1beta1_dot_pagination__pb2
 from cosmpy.protos.cosmos.base.v1beta1 import coin_pb2 as cosmos_dot_base_dot_v1beta1_dot_coin__pb2
+from cosmpy.protos.gogoproto import gogo_pb2 as gogoproto_dot_gogo__pb2
 from relayminer.protocol.pb import shared_pb2 as relayminer_dot_protocol_dot_pb_dot_shared__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$relayminer/protocol/pb/gateway.proto\x12\x0epocket.gateway\x1a*cosmos/base/query/v1beta1/pagination.proto\x1a\x1e\x63osmos/base/v1beta1/coin.proto\x1a#relayminer/protocol/pb/shared.proto\"\x93\x01\n\x07Gateway\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12(\n\x05stake\x18\x02 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\x12\"\n\x1aunstake_session_end_height\x18\x03 \x01(\x04\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.pocket.shared.Metadata\"6\n\x06Params\x12,\n\tmin_stake\x18\x01 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\"\x14\n\x12QueryParamsRequest\"=\n\x13QueryParamsResponse\x12&\n\x06params\x18\x01 \x01(\x0b\x32\x16.pocket.gateway.Params\"=\n\x16QueryGetGatewayRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\ndehydrated\x18\x02 \x01(\x08\"C\n\x17QueryGetGatewayResponse\x12(\n\x07gateway\x18\x01 \x01(\x0b\x32\x17.pocket.gateway.Gateway\"i\n\x17QueryAllGatewaysRequest\x12:\n\npagination\x18\x01 \x01(\x0b\x32&.cosmos.base.query.v1beta1.PageRequest\x12\x12\n\ndehydrated\x18\x02 \x01(\x08\"\x82\x01\n\x18QueryAllGatewaysResponse\x12)\n\x08gateways\x18\x01 \x03(\x0b\x32\x17.pocket.gateway.Gateway\x12;\n\npagination\x18\x02 \x01(\x0b\x32\'.cosmos.base.query.v1beta1.PageResponse\"L\n\x0fMsgUpdateParams\x12\x11\n\tauthority\x18\x01 \x01(\t\x12&\n\x06params\x18\x02 \x01(\x0b\x32\x16.pocket.gateway.Params\"\x19\n\x17MsgUpdateParamsResponseB\x07\x92\x03\x04\x08\x02 \x03\x62\x08\x65\x64itionsp\xe8\x07')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$relayminer/protocol/pb/gateway.proto\x12\x0epocket.gateway\x1a*cosmos/base/query/v1beta1/pagination.proto\x1a\x1e\x63osmos/base/v1beta1/coin.proto\x1a\x14gogoproto/gogo.proto\x1a#relayminer/protocol/pb/shared.proto\"\x93\x01\n\x07Gateway\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12(\n\x05stake\x18\x02 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\x12\"\n\x1aunstake_session_end_height\x18\x03 \x01(\x04\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.pocket.shared.Metadata\"6\n\x06Params\x12,\n\tmin_stake\x18\x01 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\"\x14\n\x12QueryParamsRequest\"C\n\x13QueryParamsResponse\x12,\n\x06params\x18\x01 \x01(\x0b\x32\x16.pocket.gateway.ParamsB\x04\xc8\xde\x1f\x00\"=\n\x16QueryGetGatewayRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\ndehydrated\x18\x02 \x01(\x08\"I\n\x17QueryGetGatewayResponse\x12.\n\x07gateway\x18\x01 \x01(\x0b\x32\x17.pocket.gateway.GatewayB\x04\xc8\xde\x1f\x00\"i\n\x17QueryAllGatewaysRequest\x12:\n\npagination\x18\x01 \x01(\x0b\x32&.cosmos.base.query.v1beta1.PageRequest\x12\x12\n\ndehydrated\x18\x02 \x01(\x08\"\x82\x01\n\x18QueryAllGatewaysResponse\x12)\n\x08gateways\x18\x01 \x03(\x0b\x32\x17.pocket.gateway.Gateway\x12;\n\npagination\x18\x02 \x01(\x0b\x32\'.cosmos.base.query.v1beta1.PageResponse\"R\n\x0fMsgUpdateParams\x12\x11\n\tauthority\x18\x01 \x01(\t\x12,\n\x06params\x18\x02 \x01(\x0b\x32\x16.pocket.gateway.ParamsB\x04\xc8\xde\x1f\x00\"\x19\n\x17MsgUpdateParamsResponseB\x07\x92\x03\x04\x08\x02 \x03\x62\x08\x65\x64itionsp\xe8\x07')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,24 +36,30 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'relayminer.protocol.pb.gate
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\222\003\004\010\002 \003'
-  _globals['_GATEWAY']._serialized_start=170
-  _globals['_GATEWAY']._serialized_end=317
-  _globals['_PARAMS']._serialized_start=319
-  _globals['_PARAMS']._serialized_end=373
-  _globals['_QUERYPARAMSREQUEST']._serialized_start=375
-  _globals['_QUERYPARAMSREQUEST']._serialized_end=395
-  _globals['_QUERYPARAMSRESPONSE']._serialized_start=397
-  _globals['_QUERYPARAMSRESPONSE']._serialized_end=458
-  _globals['_QUERYGETGATEWAYREQUEST']._serialized_start=460
-  _globals['_QUERYGETGATEWAYREQUEST']._serialized_end=521
-  _globals['_QUERYGETGATEWAYRESPONSE']._serialized_start=523
-  _globals['_QUERYGETGATEWAYRESPONSE']._serialized_end=590
-  _globals['_QUERYALLGATEWAYSREQUEST']._serialized_start=592
-  _globals['_QUERYALLGATEWAYSREQUEST']._serialized_end=697
-  _globals['_QUERYALLGATEWAYSRESPONSE']._serialized_start=700
-  _globals['_QUERYALLGATEWAYSRESPONSE']._serialized_end=830
-  _globals['_MSGUPDATEPARAMS']._serialized_start=832
-  _globals['_MSGUPDATEPARAMS']._serialized_end=908
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=910
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=935
+  _globals['_QUERYPARAMSRESPONSE'].fields_by_name['params']._loaded_options = None
+  _globals['_QUERYPARAMSRESPONSE'].fields_by_name['params']._serialized_options = b'\310\336\037\000'
+  _globals['_QUERYGETGATEWAYRESPONSE'].fields_by_name['gateway']._loaded_options = None
+  _globals['_QUERYGETGATEWAYRESPONSE'].fields_by_name['gateway']._serialized_options = b'\310\336\037\000'
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['params']._loaded_options = None
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['params']._serialized_options = b'\310\336\037\000'
+  _globals['_GATEWAY']._serialized_start=192
+  _globals['_GATEWAY']._serialized_end=339
+  _globals['_PARAMS']._serialized_start=341
+  _globals['_PARAMS']._serialized_end=395
+  _globals['_QUERYPARAMSREQUEST']._serialized_start=397
+  _globals['_QUERYPARAMSREQUEST']._serialized_end=417
+  _globals['_QUERYPARAMSRESPONSE']._serialized_start=419
+  _globals['_QUERYPARAMSRESPONSE']._serialized_end=486
+  _globals['_QUERYGETGATEWAYREQUEST']._serialized_start=488
+  _globals['_QUERYGETGATEWAYREQUEST']._serialized_end=549
+  _globals['_QUERYGETGATEWAYRESPONSE']._serialized_start=551
+  _globals['_QUERYGETGATEWAYRESPONSE']._serialized_end=624
+  _globals['_QUERYALLGATEWAYSREQUEST']._serialized_start=626
+  _globals['_QUERYALLGATEWAYSREQUEST']._serialized_end=731
+  _globals['_QUERYALLGATEWAYSRESPONSE']._serialized_start=734
+  _globals['_QUERYALLGATEWAYSRESPONSE']._serialized_end=864
+  _globals['_MSGUPDATEPARAMS']._serialized_start=866
+  _globals['_MSGUPDATEPARAMS']._serialized_end=948
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=950
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=975
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 from cosmpy.protos.cosmos.base.query.v1beta1 import pagination_pb2 as _pagination_pb2
 from cosmpy.protos.cosmos.base.v1beta1 import coin_pb2 as _coin_pb2
+from cosmpy.protos.gogoproto import gogo_pb2 as _gogo_pb2
 from relayminer.protocol.pb import shared_pb2 as _shared_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor

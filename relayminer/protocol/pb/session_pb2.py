@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cosmpy.protos.gogoproto import gogo_pb2 as gogoproto_dot_gogo__pb2
 from relayminer.protocol.pb import application_pb2 as relayminer_dot_protocol_dot_pb_dot_application__pb2
 from relayminer.protocol.pb import shared_pb2 as relayminer_dot_protocol_dot_pb_dot_shared__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$relayminer/protocol/pb/session.proto\x12\x0epocket.session\x1a(relayminer/protocol/pb/application.proto\x1a#relayminer/protocol/pb/shared.proto\"\x9a\x01\n\rSessionHeader\x12\x1b\n\x13\x61pplication_address\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\"\n\x1asession_start_block_height\x18\x04 \x01(\x03\x12 \n\x18session_end_block_height\x18\x05 \x01(\x03\"\xe6\x01\n\x07Session\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.pocket.session.SessionHeader\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x16\n\x0esession_number\x18\x03 \x01(\x03\x12\x1e\n\x16num_blocks_per_session\x18\x04 \x01(\x03\x12\x34\n\x0b\x61pplication\x18\x05 \x01(\x0b\x32\x1f.pocket.application.Application\x12*\n\tsuppliers\x18\x06 \x03(\x0b\x32\x17.pocket.shared.Supplier\"+\n\x06Params\x12!\n\x19num_suppliers_per_session\x18\x03 \x01(\x04\"P\n\x0cParamsUpdate\x12\x18\n\x10\x65\x66\x66\x65\x63tive_height\x18\x01 \x01(\x03\x12&\n\x06params\x18\x02 \x01(\x0b\x32\x16.pocket.session.Params\"\x14\n\x12QueryParamsRequest\"=\n\x13QueryParamsResponse\x12&\n\x06params\x18\x01 \x01(\x0b\x32\x16.pocket.session.Params\"_\n\x16QueryGetSessionRequest\x12\x1b\n\x13\x61pplication_address\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0c\x62lock_height\x18\x03 \x01(\x03\"C\n\x17QueryGetSessionResponse\x12(\n\x07session\x18\x01 \x01(\x0b\x32\x17.pocket.session.Session\"L\n\x0fMsgUpdateParams\x12\x11\n\tauthority\x18\x01 \x01(\t\x12&\n\x06params\x18\x02 \x01(\x0b\x32\x16.pocket.session.Params\"\x19\n\x17MsgUpdateParamsResponse\"Q\n\x0eMsgUpdateParam\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\tas_uint64\x18\x03 \x01(\x04H\x00\x42\t\n\x07\x61s_type\"\x18\n\x16MsgUpdateParamResponseB\x07\x92\x03\x04\x08\x02 \x03\x62\x08\x65\x64itionsp\xe8\x07')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$relayminer/protocol/pb/session.proto\x12\x0epocket.session\x1a\x14gogoproto/gogo.proto\x1a(relayminer/protocol/pb/application.proto\x1a#relayminer/protocol/pb/shared.proto\"\x9a\x01\n\rSessionHeader\x12\x1b\n\x13\x61pplication_address\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\"\n\x1asession_start_block_height\x18\x04 \x01(\x03\x12 \n\x18session_end_block_height\x18\x05 \x01(\x03\"\xe6\x01\n\x07Session\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.pocket.session.SessionHeader\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x16\n\x0esession_number\x18\x03 \x01(\x03\x12\x1e\n\x16num_blocks_per_session\x18\x04 \x01(\x03\x12\x34\n\x0b\x61pplication\x18\x05 \x01(\x0b\x32\x1f.pocket.application.Application\x12*\n\tsuppliers\x18\x06 \x03(\x0b\x32\x17.pocket.shared.Supplier\"+\n\x06Params\x12!\n\x19num_suppliers_per_session\x18\x03 \x01(\x04\"P\n\x0cParamsUpdate\x12\x18\n\x10\x65\x66\x66\x65\x63tive_height\x18\x01 \x01(\x03\x12&\n\x06params\x18\x02 \x01(\x0b\x32\x16.pocket.session.Params\"\x14\n\x12QueryParamsRequest\"C\n\x13QueryParamsResponse\x12,\n\x06params\x18\x01 \x01(\x0b\x32\x16.pocket.session.ParamsB\x04\xc8\xde\x1f\x00\"_\n\x16QueryGetSessionRequest\x12\x1b\n\x13\x61pplication_address\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0c\x62lock_height\x18\x03 \x01(\x03\"C\n\x17QueryGetSessionResponse\x12(\n\x07session\x18\x01 \x01(\x0b\x32\x17.pocket.session.Session\"R\n\x0fMsgUpdateParams\x12\x11\n\tauthority\x18\x01 \x01(\t\x12,\n\x06params\x18\x02 \x01(\x0b\x32\x16.pocket.session.ParamsB\x04\xc8\xde\x1f\x00\"\x19\n\x17MsgUpdateParamsResponse\"Q\n\x0eMsgUpdateParam\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\tas_uint64\x18\x03 \x01(\x04H\x00\x42\t\n\x07\x61s_type\"\x18\n\x16MsgUpdateParamResponseB\x07\x92\x03\x04\x08\x02 \x03\x62\x08\x65\x64itionsp\xe8\x07')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,28 +35,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'relayminer.protocol.pb.sess
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\222\003\004\010\002 \003'
-  _globals['_SESSIONHEADER']._serialized_start=136
-  _globals['_SESSIONHEADER']._serialized_end=290
-  _globals['_SESSION']._serialized_start=293
-  _globals['_SESSION']._serialized_end=523
-  _globals['_PARAMS']._serialized_start=525
-  _globals['_PARAMS']._serialized_end=568
-  _globals['_PARAMSUPDATE']._serialized_start=570
-  _globals['_PARAMSUPDATE']._serialized_end=650
-  _globals['_QUERYPARAMSREQUEST']._serialized_start=652
-  _globals['_QUERYPARAMSREQUEST']._serialized_end=672
-  _globals['_QUERYPARAMSRESPONSE']._serialized_start=674
-  _globals['_QUERYPARAMSRESPONSE']._serialized_end=735
-  _globals['_QUERYGETSESSIONREQUEST']._serialized_start=737
-  _globals['_QUERYGETSESSIONREQUEST']._serialized_end=832
-  _globals['_QUERYGETSESSIONRESPONSE']._serialized_start=834
-  _globals['_QUERYGETSESSIONRESPONSE']._serialized_end=901
-  _globals['_MSGUPDATEPARAMS']._serialized_start=903
-  _globals['_MSGUPDATEPARAMS']._serialized_end=979
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=981
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=1006
-  _globals['_MSGUPDATEPARAM']._serialized_start=1008
-  _globals['_MSGUPDATEPARAM']._serialized_end=1089
-  _globals['_MSGUPDATEPARAMRESPONSE']._serialized_start=1091
-  _globals['_MSGUPDATEPARAMRESPONSE']._serialized_end=1115
+  _globals['_QUERYPARAMSRESPONSE'].fields_by_name['params']._loaded_options = None
+  _globals['_QUERYPARAMSRESPONSE'].fields_by_name['params']._serialized_options = b'\310\336\037\000'
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['params']._loaded_options = None
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['params']._serialized_options = b'\310\336\037\000'
+  _globals['_SESSIONHEADER']._serialized_start=158
+  _globals['_SESSIONHEADER']._serialized_end=312
+  _globals['_SESSION']._serialized_start=315
+  _globals['_SESSION']._serialized_end=545
+  _globals['_PARAMS']._serialized_start=547
+  _globals['_PARAMS']._serialized_end=590
+  _globals['_PARAMSUPDATE']._serialized_start=592
+  _globals['_PARAMSUPDATE']._serialized_end=672
+  _globals['_QUERYPARAMSREQUEST']._serialized_start=674
+  _globals['_QUERYPARAMSREQUEST']._serialized_end=694
+  _globals['_QUERYPARAMSRESPONSE']._serialized_start=696
+  _globals['_QUERYPARAMSRESPONSE']._serialized_end=763
+  _globals['_QUERYGETSESSIONREQUEST']._serialized_start=765
+  _globals['_QUERYGETSESSIONREQUEST']._serialized_end=860
+  _globals['_QUERYGETSESSIONRESPONSE']._serialized_start=862
+  _globals['_QUERYGETSESSIONRESPONSE']._serialized_end=929
+  _globals['_MSGUPDATEPARAMS']._serialized_start=931
+  _globals['_MSGUPDATEPARAMS']._serialized_end=1013
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=1015
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=1040
+  _globals['_MSGUPDATEPARAM']._serialized_start=1042
+  _globals['_MSGUPDATEPARAM']._serialized_end=1123
+  _globals['_MSGUPDATEPARAMRESPONSE']._serialized_start=1125
+  _globals['_MSGUPDATEPARAMRESPONSE']._serialized_end=1149
 # @@protoc_insertion_point(module_scope)

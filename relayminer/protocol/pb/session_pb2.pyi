@@ -1,3 +1,4 @@
+from cosmpy.protos.gogoproto import gogo_pb2 as _gogo_pb2
 from relayminer.protocol.pb import application_pb2 as _application_pb2
 from relayminer.protocol.pb import shared_pb2 as _shared_pb2
 from google.protobuf.internal import containers as _containers

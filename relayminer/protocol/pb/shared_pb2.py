@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from cosmpy.protos.cosmos.base.v1beta1 import coin_pb2 as cosmos_dot_base_dot_v1beta1_dot_coin__pb2
+from cosmpy.protos.gogoproto import gogo_pb2 as gogoproto_dot_gogo__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#relayminer/protocol/pb/shared.proto\x12\rpocket.shared\x1a\x1e\x63osmos/base/v1beta1/coin.proto\"\x86\x01\n\x07Service\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x1f\n\x17\x63ompute_units_per_relay\x18\x03 \x01(\x04\x12\x15\n\rowner_address\x18\x04 \x01(\t\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.pocket.shared.Metadata\"\x18\n\x08Metadata\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\x0c\".\n\x18\x41pplicationServiceConfig\x12\x12\n\nservice_id\x18\x01 \x01(\t\"\x96\x01\n\x15SupplierServiceConfig\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x32\n\tendpoints\x18\x02 \x03(\x0b\x32\x1f.pocket.shared.SupplierEndpoint\x12\x35\n\trev_share\x18\x03 \x03(\x0b\x32\".pocket.shared.ServiceRevenueShare\"w\n\x10SupplierEndpoint\x12\x0b\n\x03url\x18\x01 \x01(\t\x12(\n\x08rpc_type\x18\x02 \x01(\x0e\x32\x16.pocket.shared.RPCType\x12,\n\x07\x63onfigs\x18\x03 \x03(\x0b\x32\x1b.pocket.shared.ConfigOption\"J\n\x13ServiceRevenueShare\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x1c\n\x14rev_share_percentage\x18\x03 \x01(\x04J\x04\x08\x02\x10\x03\"H\n\x0c\x43onfigOption\x12)\n\x03key\x18\x01 \x01(\x0e\x32\x1c.pocket.shared.ConfigOptions\x12\r\n\x05value\x18\x02 \x01(\t\"\x85\x02\n\x08Supplier\x12\x15\n\rowner_address\x18\x01 \x01(\t\x12\x18\n\x10operator_address\x18\x02 \x01(\t\x12(\n\x05stake\x18\x03 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\x12\x36\n\x08services\x18\x04 \x03(\x0b\x32$.pocket.shared.SupplierServiceConfig\x12\"\n\x1aunstake_session_end_height\x18\x05 \x01(\x04\x12\x42\n\x16service_config_history\x18\x06 \x03(\x0b\x32\".pocket.shared.ServiceConfigUpdate\"\x9e\x01\n\x13ServiceConfigUpdate\x12\x18\n\x10operator_address\x18\x01 \x01(\t\x12\x35\n\x07service\x18\x02 \x01(\x0b\x32$.pocket.shared.SupplierServiceConfig\x12\x19\n\x11\x61\x63tivation_height\x18\x03 \x01(\x03\x12\x1b\n\x13\x64\x65\x61\x63tivation_height\x18\x04 \x01(\x03\"\x95\x04\n\x06Params\x12\x1e\n\x16num_blocks_per_session\x18\x01 \x01(\x04\x12&\n\x1egrace_period_end_offset_blocks\x18\x02 \x01(\x04\x12\'\n\x1f\x63laim_window_open_offset_blocks\x18\x03 \x01(\x04\x12(\n claim_window_close_offset_blocks\x18\x04 \x01(\x04\x12\'\n\x1fproof_window_open_offset_blocks\x18\x05 \x01(\x04\x12(\n proof_window_close_offset_blocks\x18\x06 \x01(\x04\x12*\n\"supplier_unbonding_period_sessions\x18\x07 \x01(\x04\x12-\n%application_unbonding_period_sessions\x18\x08 \x01(\x04\x12*\n\"compute_units_to_tokens_multiplier\x18\t \x01(\x04\x12)\n!gateway_unbonding_period_sessions\x18\n \x01(\x04\x12%\n\x1d\x63ompute_unit_cost_granularity\x18\x0b \x01(\x04\x12\"\n\x1asession_grid_anchor_height\x18\x0c \x01(\x04\x12 \n\x18session_number_at_anchor\x18\r \x01(\x04\"O\n\x0cParamsUpdate\x12\x18\n\x10\x65\x66\x66\x65\x63tive_height\x18\x01 \x01(\x03\x12%\n\x06params\x18\x02 \x01(\x0b\x32\x15.pocket.shared.Params\"\x14\n\x12QueryParamsRequest\"<\n\x13QueryParamsResponse\x12%\n\x06params\x18\x01 \x01(\x0b\x32\x15.pocket.shared.Params\",\n\x1aQueryParamsAtHeightRequest\x12\x0e\n\x06height\x18\x01 \x01(\x03\"D\n\x1bQueryParamsAtHeightResponse\x12%\n\x06params\x18\x01 \x01(\x0b\x32\x15.pocket.shared.Params\"K\n\x0fMsgUpdateParams\x12\x11\n\tauthority\x18\x01 \x01(\t\x12%\n\x06params\x18\x02 \x01(\x0b\x32\x15.pocket.shared.Params\"\x19\n\x17MsgUpdateParamsResponse\"z\n\x0eMsgUpdateParam\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\tas_string\x18\x03 \x01(\tH\x00\x12\x13\n\tas_uint64\x18\x06 \x01(\x04H\x00\x12\x12\n\x08\x61s_bytes\x18\x07 \x01(\x0cH\x00\x42\t\n\x07\x61s_type\"\x18\n\x16MsgUpdateParamResponse*Z\n\x07RPCType\x12\x0f\n\x0bUNKNOWN_RPC\x10\x00\x12\x08\n\x04GRPC\x10\x01\x12\r\n\tWEBSOCKET\x10\x02\x12\x0c\n\x08JSON_RPC\x10\x03\x12\x08\n\x04REST\x10\x04\x12\r\n\tCOMET_BFT\x10\x05*0\n\rConfigOptions\x12\x12\n\x0eUNKNOWN_CONFIG\x10\x00\x12\x0b\n\x07TIMEOUT\x10\x01\x42\x07\x92\x03\x04\x08\x02 \x03\x62\x08\x65\x64itionsp\xe8\x07')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#relayminer/protocol/pb/shared.proto\x12\rpocket.shared\x1a\x1e\x63osmos/base/v1beta1/coin.proto\x1a\x14gogoproto/gogo.proto\"\x86\x01\n\x07Service\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x1f\n\x17\x63ompute_units_per_relay\x18\x03 \x01(\x04\x12\x15\n\rowner_address\x18\x04 \x01(\t\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.pocket.shared.Metadata\"\x18\n\x08Metadata\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\x0c\".\n\x18\x41pplicationServiceConfig\x12\x12\n\nservice_id\x18\x01 \x01(\t\"\x96\x01\n\x15SupplierServiceConfig\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x32\n\tendpoints\x18\x02 \x03(\x0b\x32\x1f.pocket.shared.SupplierEndpoint\x12\x35\n\trev_share\x18\x03 \x03(\x0b\x32\".pocket.shared.ServiceRevenueShare\"w\n\x10SupplierEndpoint\x12\x0b\n\x03url\x18\x01 \x01(\t\x12(\n\x08rpc_type\x18\x02 \x01(\x0e\x32\x16.pocket.shared.RPCType\x12,\n\x07\x63onfigs\x18\x03 \x03(\x0b\x32\x1b.pocket.shared.ConfigOption\"J\n\x13ServiceRevenueShare\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x1c\n\x14rev_share_percentage\x18\x03 \x01(\x04J\x04\x08\x02\x10\x03\"H\n\x0c\x43onfigOption\x12)\n\x03key\x18\x01 \x01(\x0e\x32\x1c.pocket.shared.ConfigOptions\x12\r\n\x05value\x18\x02 \x01(\t\"\x85\x02\n\x08Supplier\x12\x15\n\rowner_address\x18\x01 \x01(\t\x12\x18\n\x10operator_address\x18\x02 \x01(\t\x12(\n\x05stake\x18\x03 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\x12\x36\n\x08services\x18\x04 \x03(\x0b\x32$.pocket.shared.SupplierServiceConfig\x12\"\n\x1aunstake_session_end_height\x18\x05 \x01(\x04\x12\x42\n\x16service_config_history\x18\x06 \x03(\x0b\x32\".pocket.shared.ServiceConfigUpdate\"\x9e\x01\n\x13ServiceConfigUpdate\x12\x18\n\x10operator_address\x18\x01 \x01(\t\x12\x35\n\x07service\x18\x02 \x01(\x0b\x32$.pocket.shared.SupplierServiceConfig\x12\x19\n\x11\x61\x63tivation_height\x18\x03 \x01(\x03\x12\x1b\n\x13\x64\x65\x61\x63tivation_height\x18\x04 \x01(\x03\"\x95\x04\n\x06Params\x12\x1e\n\x16num_blocks_per_session\x18\x01 \x01(\x04\x12&\n\x1egrace_period_end_offset_blocks\x18\x02 \x01(\x04\x12\'\n\x1f\x63laim_window_open_offset_blocks\x18\x03 \x01(\x04\x12(\n claim_window_close_offset_blocks\x18\x04 \x01(\x04\x12\'\n\x1fproof_window_open_offset_blocks\x18\x05 \x01(\x04\x12(\n proof_window_close_offset_blocks\x18\x06 \x01(\x04\x12*\n\"supplier_unbonding_period_sessions\x18\x07 \x01(\x04\x12-\n%application_unbonding_period_sessions\x18\x08 \x01(\x04\x12*\n\"compute_units_to_tokens_multiplier\x18\t \x01(\x04\x12)\n!gateway_unbonding_period_sessions\x18\n \x01(\x04\x12%\n\x1d\x63ompute_unit_cost_granularity\x18\x0b \x01(\x04\x12\"\n\x1asession_grid_anchor_height\x18\x0c \x01(\x04\x12 \n\x18session_number_at_anchor\x18\r \x01(\x04\"O\n\x0cParamsUpdate\x12\x18\n\x10\x65\x66\x66\x65\x63tive_height\x18\x01 \x01(\x03\x12%\n\x06params\x18\x02 \x01(\x0b\x32\x15.pocket.shared.Params\"\x14\n\x12QueryParamsRequest\"B\n\x13QueryParamsResponse\x12+\n\x06params\x18\x01 \x01(\x0b\x32\x15.pocket.shared.ParamsB\x04\xc8\xde\x1f\x00\",\n\x1aQueryParamsAtHeightRequest\x12\x0e\n\x06height\x18\x01 \x01(\x03\"J\n\x1bQueryParamsAtHeightResponse\x12+\n\x06params\x18\x01 \x01(\x0b\x32\x15.pocket.shared.ParamsB\x04\xc8\xde\x1f\x00\"Q\n\x0fMsgUpdateParams\x12\x11\n\tauthority\x18\x01 \x01(\t\x12+\n\x06params\x18\x02 \x01(\x0b\x32\x15.pocket.shared.ParamsB\x04\xc8\xde\x1f\x00\"\x19\n\x17MsgUpdateParamsResponse\"z\n\x0eMsgUpdateParam\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\tas_string\x18\x03 \x01(\tH\x00\x12\x13\n\tas_uint64\x18\x06 \x01(\x04H\x00\x12\x12\n\x08\x61s_bytes\x18\x07 \x01(\x0cH\x00\x42\t\n\x07\x61s_type\"\x18\n\x16MsgUpdateParamResponse*Z\n\x07RPCType\x12\x0f\n\x0bUNKNOWN_RPC\x10\x00\x12\x08\n\x04GRPC\x10\x01\x12\r\n\tWEBSOCKET\x10\x02\x12\x0c\n\x08JSON_RPC\x10\x03\x12\x08\n\x04REST\x10\x04\x12\r\n\tCOMET_BFT\x10\x05*0\n\rConfigOptions\x12\x12\n\x0eUNKNOWN_CONFIG\x10\x00\x12\x0b\n\x07TIMEOUT\x10\x01\x42\x07\x92\x03\x04\x08\x02 \x03\x62\x08\x65\x64itionsp\xe8\x07')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,46 +34,52 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'relayminer.protocol.pb.shar
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\222\003\004\010\002 \003'
-  _globals['_RPCTYPE']._serialized_start=2217
-  _globals['_RPCTYPE']._serialized_end=2307
-  _globals['_CONFIGOPTIONS']._serialized_start=2309
-  _globals['_CONFIGOPTIONS']._serialized_end=2357
-  _globals['_SERVICE']._serialized_start=87
-  _globals['_SERVICE']._serialized_end=221
-  _globals['_METADATA']._serialized_start=223
-  _globals['_METADATA']._serialized_end=247
-  _globals['_APPLICATIONSERVICECONFIG']._serialized_start=249
-  _globals['_APPLICATIONSERVICECONFIG']._serialized_end=295
-  _globals['_SUPPLIERSERVICECONFIG']._serialized_start=298
-  _globals['_SUPPLIERSERVICECONFIG']._serialized_end=448
-  _globals['_SUPPLIERENDPOINT']._serialized_start=450
-  _globals['_SUPPLIERENDPOINT']._serialized_end=569
-  _globals['_SERVICEREVENUESHARE']._serialized_start=571
-  _globals['_SERVICEREVENUESHARE']._serialized_end=645
-  _globals['_CONFIGOPTION']._serialized_start=647
-  _globals['_CONFIGOPTION']._serialized_end=719
-  _globals['_SUPPLIER']._serialized_start=722
-  _globals['_SUPPLIER']._serialized_end=983
-  _globals['_SERVICECONFIGUPDATE']._serialized_start=986
-  _globals['_SERVICECONFIGUPDATE']._serialized_end=1144
-  _globals['_PARAMS']._serialized_start=1147
-  _globals['_PARAMS']._serialized_end=1680
-  _globals['_PARAMSUPDATE']._serialized_start=1682
-  _globals['_PARAMSUPDATE']._serialized_end=1761
-  _globals['_QUERYPARAMSREQUEST']._serialized_start=1763
-  _globals['_QUERYPARAMSREQUEST']._serialized_end=1783
-  _globals['_QUERYPARAMSRESPONSE']._serialized_start=1785
-  _globals['_QUERYPARAMSRESPONSE']._serialized_end=1845
-  _globals['_QUERYPARAMSATHEIGHTREQUEST']._serialized_start=1847
-  _globals['_QUERYPARAMSATHEIGHTREQUEST']._serialized_end=1891
-  _globals['_QUERYPARAMSATHEIGHTRESPONSE']._serialized_start=1893
-  _globals['_QUERYPARAMSATHEIGHTRESPONSE']._serialized_end=1961
-  _globals['_MSGUPDATEPARAMS']._serialized_start=1963
-  _globals['_MSGUPDATEPARAMS']._serialized_end=2038
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=2040
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=2065
-  _globals['_MSGUPDATEPARAM']._serialized_start=2067
-  _globals['_MSGUPDATEPARAM']._serialized_end=2189
-  _globals['_MSGUPDATEPARAMRESPONSE']._serialized_start=2191
-  _globals['_MSGUPDATEPARAMRESPONSE']._serialized_end=2215
+  _globals['_QUERYPARAMSRESPONSE'].fields_by_name['params']._loaded_options = None
+  _globals['_QUERYPARAMSRESPONSE'].fields_by_name['params']._serialized_options = b'\310\336\037\000'
+  _globals['_QUERYPARAMSATHEIGHTRESPONSE'].fields_by_name['params']._loaded_options = None
+  _globals['_QUERYPARAMSATHEIGHTRESPONSE'].fields_by_name['params']._serialized_options = b'\310\336\037\000'
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['params']._loaded_options = None
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['params']._serialized_options = b'\310\336\037\000'
+  _globals['_RPCTYPE']._serialized_start=2257
+  _globals['_RPCTYPE']._serialized_end=2347
+  _globals['_CONFIGOPTIONS']._serialized_start=2349
+  _globals['_CONFIGOPTIONS']._serialized_end=2397
+  _globals['_SERVICE']._serialized_start=109
+  _globals['_SERVICE']._serialized_end=243
+  _globals['_METADATA']._serialized_start=245
+  _globals['_METADATA']._serialized_end=269
+  _globals['_APPLICATIONSERVICECONFIG']._serialized_start=271
+  _globals['_APPLICATIONSERVICECONFIG']._serialized_end=317
+  _globals['_SUPPLIERSERVICECONFIG']._serialized_start=320
+  _globals['_SUPPLIERSERVICECONFIG']._serialized_end=470
+  _globals['_SUPPLIERENDPOINT']._serialized_start=472
+  _globals['_SUPPLIERENDPOINT']._serialized_end=591
+  _globals['_SERVICEREVENUESHARE']._serialized_start=593
+  _globals['_SERVICEREVENUESHARE']._serialized_end=667
+  _globals['_CONFIGOPTION']._serialized_start=669
+  _globals['_CONFIGOPTION']._serialized_end=741
+  _globals['_SUPPLIER']._serialized_start=744
+  _globals['_SUPPLIER']._serialized_end=1005
+  _globals['_SERVICECONFIGUPDATE']._serialized_start=1008
+  _globals['_SERVICECONFIGUPDATE']._serialized_end=1166
+  _globals['_PARAMS']._serialized_start=1169
+  _globals['_PARAMS']._serialized_end=1702
+  _globals['_PARAMSUPDATE']._serialized_start=1704
+  _globals['_PARAMSUPDATE']._serialized_end=1783
+  _globals['_QUERYPARAMSREQUEST']._serialized_start=1785
+  _globals['_QUERYPARAMSREQUEST']._serialized_end=1805
+  _globals['_QUERYPARAMSRESPONSE']._serialized_start=1807
+  _globals['_QUERYPARAMSRESPONSE']._serialized_end=1873
+  _globals['_QUERYPARAMSATHEIGHTREQUEST']._serialized_start=1875
+  _globals['_QUERYPARAMSATHEIGHTREQUEST']._serialized_end=1919
+  _globals['_QUERYPARAMSATHEIGHTRESPONSE']._serialized_start=1921
+  _globals['_QUERYPARAMSATHEIGHTRESPONSE']._serialized_end=1995
+  _globals['_MSGUPDATEPARAMS']._serialized_start=1997
+  _globals['_MSGUPDATEPARAMS']._serialized_end=2078
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=2080
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=2105
+  _globals['_MSGUPDATEPARAM']._serialized_start=2107
+  _globals['_MSGUPDATEPARAM']._serialized_end=2229
+  _globals['_MSGUPDATEPARAMRESPONSE']._serialized_start=2231
+  _globals['_MSGUPDATEPARAMRESPONSE']._serialized_end=2255
 # @@protoc_insertion_point(module_scope)

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from cosmpy.protos.cosmos.base.query.v1beta1 import pagination_pb2 as cosmos_dot_base_dot_query_dot_v1beta1_dot_pagination__pb2
 from cosmpy.protos.cosmos.base.v1beta1 import coin_pb2 as cosmos_dot_base_dot_v1beta1_dot_coin__pb2
+from cosmpy.protos.gogoproto import gogo_pb2 as gogoproto_dot_gogo__pb2
 from relayminer.protocol.pb import shared_pb2 as relayminer_dot_protocol_dot_pb_dot_shared__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%relayminer/protocol/pb/supplier.proto\x12\x0fpocket.supplier\x1a*cosmos/base/query/v1beta1/pagination.proto\x1a\x1e\x63osmos/base/v1beta1/coin.proto\x1a#relayminer/protocol/pb/shared.proto\"f\n\x06Params\x12,\n\tmin_stake\x18\x01 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\x12.\n\x0bstaking_fee\x18\x02 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\"\x14\n\x12QueryParamsRequest\">\n\x13QueryParamsResponse\x12\'\n\x06params\x18\x01 \x01(\x0b\x32\x17.pocket.supplier.Params\"G\n\x17QueryGetSupplierRequest\x12\x18\n\x10operator_address\x18\x01 \x01(\t\x12\x12\n\ndehydrated\x18\x02 \x01(\x08\"E\n\x18QueryGetSupplierResponse\x12)\n\x08supplier\x18\x01 \x01(\x0b\x32\x17.pocket.shared.Supplier\"\xaf\x01\n\x18QueryAllSuppliersRequest\x12:\n\npagination\x18\x01 \x01(\x0b\x32&.cosmos.base.query.v1beta1.PageRequest\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x18\n\x10operator_address\x18\x03 \x01(\t\x12\x15\n\rowner_address\x18\x04 \x01(\t\x12\x12\n\ndehydrated\x18\x05 \x01(\x08\"\x83\x01\n\x19QueryAllSuppliersResponse\x12)\n\x08supplier\x18\x01 \x03(\x0b\x32\x17.pocket.shared.Supplier\x12;\n\npagination\x18\x02 \x01(\x0b\x32\'.cosmos.base.query.v1beta1.PageResponse\"M\n\x0fMsgUpdateParams\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\'\n\x06params\x18\x02 \x01(\x0b\x32\x17.pocket.supplier.Params\"\x19\n\x17MsgUpdateParamsResponse\"\xb5\x01\n\x10MsgStakeSupplier\x12\x0e\n\x06signer\x18\x01 \x01(\t\x12\x15\n\rowner_address\x18\x02 \x01(\t\x12\x18\n\x10operator_address\x18\x03 \x01(\t\x12(\n\x05stake\x18\x04 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\x12\x36\n\x08services\x18\x05 \x03(\x0b\x32$.pocket.shared.SupplierServiceConfig\"\x1a\n\x18MsgStakeSupplierResponse\">\n\x12MsgUnstakeSupplier\x12\x0e\n\x06signer\x18\x01 \x01(\t\x12\x18\n\x10operator_address\x18\x02 \x01(\t\"\x1c\n\x1aMsgUnstakeSupplierResponse\"K\n\x13\x45ventSupplierStaked\x12\x1a\n\x12session_end_height\x18\x02 \x01(\x03\x12\x18\n\x10operator_address\x18\x03 \x01(\t\"\xbc\x01\n\x1b\x45ventSupplierUnbondingBegin\x12)\n\x08supplier\x18\x01 \x01(\x0b\x32\x17.pocket.shared.Supplier\x12\x38\n\x06reason\x18\x02 \x01(\x0e\x32(.pocket.supplier.SupplierUnbondingReason\x12\x1a\n\x12session_end_height\x18\x03 \x01(\x03\x12\x1c\n\x14unbonding_end_height\x18\x04 \x01(\x03\"\xba\x01\n\x19\x45ventSupplierUnbondingEnd\x12)\n\x08supplier\x18\x01 \x01(\x0b\x32\x17.pocket.shared.Supplier\x12\x38\n\x06reason\x18\x02 \x01(\x0e\x32(.pocket.supplier.SupplierUnbondingReason\x12\x1a\n\x12session_end_height\x18\x03 \x01(\x03\x12\x1c\n\x14unbonding_end_height\x18\x04 \x01(\x03\"n\n#EventSupplierServiceConfigActivated\x12\x19\n\x11\x61\x63tivation_height\x18\x02 \x01(\x03\x12\x18\n\x10operator_address\x18\x03 \x01(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t*\xc5\x01\n\x17SupplierUnbondingReason\x12)\n%SUPPLIER_UNBONDING_REASON_UNSPECIFIED\x10\x00\x12\'\n#SUPPLIER_UNBONDING_REASON_VOLUNTARY\x10\x01\x12-\n)SUPPLIER_UNBONDING_REASON_BELOW_MIN_STAKE\x10\x02\x12\'\n#SUPPLIER_UNBONDING_REASON_MIGRATION\x10\x03\x42\x07\x92\x03\x04\x08\x02 \x03\x62\x08\x65\x64itionsp\xe8\x07')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%relayminer/protocol/pb/supplier.proto\x12\x0fpocket.supplier\x1a*cosmos/base/query/v1beta1/pagination.proto\x1a\x1e\x63osmos/base/v1beta1/coin.proto\x1a\x14gogoproto/gogo.proto\x1a#relayminer/protocol/pb/shared.proto\"f\n\x06Params\x12,\n\tmin_stake\x18\x01 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\x12.\n\x0bstaking_fee\x18\x02 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\"\x14\n\x12QueryParamsRequest\"D\n\x13QueryParamsResponse\x12-\n\x06params\x18\x01 \x01(\x0b\x32\x17.pocket.supplier.ParamsB\x04\xc8\xde\x1f\x00\"G\n\x17QueryGetSupplierRequest\x12\x18\n\x10operator_address\x18\x01 \x01(\t\x12\x12\n\ndehydrated\x18\x02 \x01(\x08\"K\n\x18QueryGetSupplierResponse\x12/\n\x08supplier\x18\x01 \x01(\x0b\x32\x17.pocket.shared.SupplierB\x04\xc8\xde\x1f\x00\"\xaf\x01\n\x18QueryAllSuppliersRequest\x12:\n\npagination\x18\x01 \x01(\x0b\x32&.cosmos.base.query.v1beta1.PageRequest\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x18\n\x10operator_address\x18\x03 \x01(\t\x12\x15\n\rowner_address\x18\x04 \x01(\t\x12\x12\n\ndehydrated\x18\x05 \x01(\x08\"\x83\x01\n\x19QueryAllSuppliersResponse\x12)\n\x08supplier\x18\x01 \x03(\x0b\x32\x17.pocket.shared.Supplier\x12;\n\npagination\x18\x02 \x01(\x0b\x32\'.cosmos.base.query.v1beta1.PageResponse\"S\n\x0fMsgUpdateParams\x12\x11\n\tauthority\x18\x01 \x01(\t\x12-\n\x06params\x18\x02 \x01(\x0b\x32\x17.pocket.supplier.ParamsB\x04\xc8\xde\x1f\x00\"\x19\n\x17MsgUpdateParamsResponse\"\xb5\x01\n\x10MsgStakeSupplier\x12\x0e\n\x06signer\x18\x01 \x01(\t\x12\x15\n\rowner_address\x18\x02 \x01(\t\x12\x18\n\x10operator_address\x18\x03 \x01(\t\x12(\n\x05stake\x18\x04 \x01(\x0b\x32\x19.cosmos.base.v1beta1.Coin\x12\x36\n\x08services\x18\x05 \x03(\x0b\x32$.pocket.shared.SupplierServiceConfig\"\x1a\n\x18MsgStakeSupplierResponse\">\n\x12MsgUnstakeSupplier\x12\x0e\n\x06signer\x18\x01 \x01(\t\x12\x18\n\x10operator_address\x18\x02 \x01(\t\"\x1c\n\x1aMsgUnstakeSupplierResponse\"K\n\x13\x45ventSupplierStaked\x12\x1a\n\x12session_end_height\x18\x02 \x01(\x03\x12\x18\n\x10operator_address\x18\x03 \x01(\t\"\xbc\x01\n\x1b\x45ventSupplierUnbondingBegin\x12)\n\x08supplier\x18\x01 \x01(\x0b\x32\x17.pocket.shared.Supplier\x12\x38\n\x06reason\x18\x02 \x01(\x0e\x32(.pocket.supplier.SupplierUnbondingReason\x12\x1a\n\x12session_end_height\x18\x03 \x01(\x03\x12\x1c\n\x14unbonding_end_height\x18\x04 \x01(\x03\"\xba\x01\n\x19\x45ventSupplierUnbondingEnd\x12)\n\x08supplier\x18\x01 \x01(\x0b\x32\x17.pocket.shared.Supplier\x12\x38\n\x06reason\x18\x02 \x01(\x0e\x32(.pocket.supplier.SupplierUnbondingReason\x12\x1a\n\x12session_end_height\x18\x03 \x01(\x03\x12\x1c\n\x14unbonding_end_height\x18\x04 \x01(\x03\"n\n#EventSupplierServiceConfigActivated\x12\x19\n\x11\x61\x63tivation_height\x18\x02 \x01(\x03\x12\x18\n\x10operator_address\x18\x03 \x01(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t*\xc5\x01\n\x17SupplierUnbondingReason\x12)\n%SUPPLIER_UNBONDING_REASON_UNSPECIFIED\x10\x00\x12\'\n#SUPPLIER_UNBONDING_REASON_VOLUNTARY\x10\x01\x12-\n)SUPPLIER_UNBONDING_REASON_BELOW_MIN_STAKE\x10\x02\x12\'\n#SUPPLIER_UNBONDING_REASON_MIGRATION\x10\x03\x42\x07\x92\x03\x04\x08\x02 \x03\x62\x08\x65\x64itionsp\xe8\x07')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,40 +36,46 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'relayminer.protocol.pb.supp
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\222\003\004\010\002 \003'
-  _globals['_SUPPLIERUNBONDINGREASON']._serialized_start=1799
-  _globals['_SUPPLIERUNBONDINGREASON']._serialized_end=1996
-  _globals['_PARAMS']._serialized_start=171
-  _globals['_PARAMS']._serialized_end=273
-  _globals['_QUERYPARAMSREQUEST']._serialized_start=275
-  _globals['_QUERYPARAMSREQUEST']._serialized_end=295
-  _globals['_QUERYPARAMSRESPONSE']._serialized_start=297
-  _globals['_QUERYPARAMSRESPONSE']._serialized_end=359
-  _globals['_QUERYGETSUPPLIERREQUEST']._serialized_start=361
-  _globals['_QUERYGETSUPPLIERREQUEST']._serialized_end=432
-  _globals['_QUERYGETSUPPLIERRESPONSE']._serialized_start=434
-  _globals['_QUERYGETSUPPLIERRESPONSE']._serialized_end=503
-  _globals['_QUERYALLSUPPLIERSREQUEST']._serialized_start=506
-  _globals['_QUERYALLSUPPLIERSREQUEST']._serialized_end=681
-  _globals['_QUERYALLSUPPLIERSRESPONSE']._serialized_start=684
-  _globals['_QUERYALLSUPPLIERSRESPONSE']._serialized_end=815
-  _globals['_MSGUPDATEPARAMS']._serialized_start=817
-  _globals['_MSGUPDATEPARAMS']._serialized_end=894
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=896
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=921
-  _globals['_MSGSTAKESUPPLIER']._serialized_start=924
-  _globals['_MSGSTAKESUPPLIER']._serialized_end=1105
-  _globals['_MSGSTAKESUPPLIERRESPONSE']._serialized_start=1107
-  _globals['_MSGSTAKESUPPLIERRESPONSE']._serialized_end=1133
-  _globals['_MSGUNSTAKESUPPLIER']._serialized_start=1135
-  _globals['_MSGUNSTAKESUPPLIER']._serialized_end=1197
-  _globals['_MSGUNSTAKESUPPLIERRESPONSE']._serialized_start=1199
-  _globals['_MSGUNSTAKESUPPLIERRESPONSE']._serialized_end=1227
-  _globals['_EVENTSUPPLIERSTAKED']._serialized_start=1229
-  _globals['_EVENTSUPPLIERSTAKED']._serialized_end=1304
-  _globals['_EVENTSUPPLIERUNBONDINGBEGIN']._serialized_start=1307
-  _globals['_EVENTSUPPLIERUNBONDINGBEGIN']._serialized_end=1495
-  _globals['_EVENTSUPPLIERUNBONDINGEND']._serialized_start=1498
-  _globals['_EVENTSUPPLIERUNBONDINGEND']._serialized_end=1684
-  _globals['_EVENTSUPPLIERSERVICECONFIGACTIVATED']._serialized_start=1686
-  _globals['_EVENTSUPPLIERSERVICECONFIGACTIVATED']._serialized_end=1796
+  _globals['_QUERYPARAMSRESPONSE'].fields_by_name['params']._loaded_options = None
+  _globals['_QUERYPARAMSRESPONSE'].fields_by_name['params']._serialized_options = b'\310\336\037\000'
+  _globals['_QUERYGETSUPPLIERRESPONSE'].fields_by_name['supplier']._loaded_options = None
+  _globals['_QUERYGETSUPPLIERRESPONSE'].fields_by_name['supplier']._serialized_options = b'\310\336\037\000'
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['params']._loaded_options = None
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['params']._serialized_options = b'\310\336\037\000'
+  _globals['_SUPPLIERUNBONDINGREASON']._serialized_start=1839
+  _globals['_SUPPLIERUNBONDINGREASON']._serialized_end=2036
+  _globals['_PARAMS']._serialized_start=193
+  _globals['_PARAMS']._serialized_end=295
+  _globals['_QUERYPARAMSREQUEST']._serialized_start=297
+  _globals['_QUERYPARAMSREQUEST']._serialized_end=317
+  _globals['_QUERYPARAMSRESPONSE']._serialized_start=319
+  _globals['_QUERYPARAMSRESPONSE']._serialized_end=387
+  _globals['_QUERYGETSUPPLIERREQUEST']._serialized_start=389
+  _globals['_QUERYGETSUPPLIERREQUEST']._serialized_end=460
+  _globals['_QUERYGETSUPPLIERRESPONSE']._serialized_start=462
+  _globals['_QUERYGETSUPPLIERRESPONSE']._serialized_end=537
+  _globals['_QUERYALLSUPPLIERSREQUEST']._serialized_start=540
+  _globals['_QUERYALLSUPPLIERSREQUEST']._serialized_end=715
+  _globals['_QUERYALLSUPPLIERSRESPONSE']._serialized_start=718
+  _globals['_QUERYALLSUPPLIERSRESPONSE']._serialized_end=849
+  _globals['_MSGUPDATEPARAMS']._serialized_start=851
+  _globals['_MSGUPDATEPARAMS']._serialized_end=934
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=936
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=961
+  _globals['_MSGSTAKESUPPLIER']._serialized_start=964
+  _globals['_MSGSTAKESUPPLIER']._serialized_end=1145
+  _globals['_MSGSTAKESUPPLIERRESPONSE']._serialized_start=1147
+  _globals['_MSGSTAKESUPPLIERRESPONSE']._serialized_end=1173
+  _globals['_MSGUNSTAKESUPPLIER']._serialized_start=1175
+  _globals['_MSGUNSTAKESUPPLIER']._serialized_end=1237
+  _globals['_MSGUNSTAKESUPPLIERRESPONSE']._serialized_start=1239
+  _globals['_MSGUNSTAKESUPPLIERRESPONSE']._serialized_end=1267
+  _globals['_EVENTSUPPLIERSTAKED']._serialized_start=1269
+  _globals['_EVENTSUPPLIERSTAKED']._serialized_end=1344
+  _globals['_EVENTSUPPLIERUNBONDINGBEGIN']._serialized_start=1347
+  _globals['_EVENTSUPPLIERUNBONDINGBEGIN']._serialized_end=1535
+  _globals['_EVENTSUPPLIERUNBONDINGEND']._serialized_start=1538
+  _globals['_EVENTSUPPLIERUNBONDINGEND']._serialized_end=1724
+  _globals['_EVENTSUPPLIERSERVICECONFIGACTIVATED']._serialized_start=1726
+  _globals['_EVENTSUPPLIERSERVICECONFIGACTIVATED']._serialized_end=1836
 # @@protoc_insertion_point(module_scope)
