@@ -143,8 +143,8 @@ def _shape(descriptor: Descriptor) -> _Shape | None:
                 explicit.append(field.name)
             continue
         is_repeated = field.label == FieldDescriptor.LABEL_REPEATED
-        options = field.GetOptions()
-        if not is_repeated and not options.Extensions[gogo_pb2.nullable]:
+        # Absent means nullable; nobody writes the option to say true.
+        if not is_repeated and field.GetOptions().HasExtension(gogo_pb2.nullable):
             always.append(field.name)
         is_map = field.message_type.GetOptions().map_entry
         target = field.message_type.fields_by_name["value"].message_type if is_map else None
