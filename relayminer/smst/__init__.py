@@ -1,1 +1,50 @@
 """The sparse merkle sum trie, pure: update, commit, root, closest proof, gob."""
+
+from relayminer.smst.digests import EMPTY_DIGEST, EMPTY_ROOT, root_count, root_hash, root_sum
+from relayminer.smst.errors import (
+    CorruptNodeError,
+    InvalidArgumentError,
+    InvalidProofError,
+    KeyNotFoundError,
+    NodeMissingError,
+    ProofDecodeError,
+    SmstError,
+)
+from relayminer.smst.preload import Preloaded
+from relayminer.smst.proof import (
+    ClosestProof,
+    CompactClosestProof,
+    CompactMerkleProof,
+    MerkleProof,
+)
+from relayminer.smst.trie import Change, Commit, Trie, hash_path
+from relayminer.smst.verify import verify_closest_proof, verify_proof_bytes
+from relayminer.smst.wire import decode_proof, encode_proof
+
+__all__ = [
+    "EMPTY_DIGEST",
+    "EMPTY_ROOT",
+    "Change",
+    "ClosestProof",
+    "Commit",
+    "CompactClosestProof",
+    "CompactMerkleProof",
+    "CorruptNodeError",
+    "InvalidArgumentError",
+    "InvalidProofError",
+    "KeyNotFoundError",
+    "MerkleProof",
+    "NodeMissingError",
+    "Preloaded",
+    "ProofDecodeError",
+    "SmstError",
+    "Trie",
+    "decode_proof",
+    "encode_proof",
+    "hash_path",
+    "root_count",
+    "root_hash",
+    "root_sum",
+    "verify_closest_proof",
+    "verify_proof_bytes",
+]

@@ -1,0 +1,198 @@
+"""Nodes in memory, packed for tries of a million leaves.
+
+A node is one of:
+
+- `None`: empty;
+- 48 bytes, its digest: lazy, what it is must be loaded;
+- 80 bytes, path and digest: a stored leaf whose value was dropped;
+- `Leaf`: a leaf with its value, because it is not stored yet or because the trie keeps values;
+- `Inner`, `Extension`.
+
+An empty `digest` means that the node changed since its digest was taken. A node is `persisted`
+once a commit has handed it out for storing, or when it was loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from relayminer.smst.digests import (
+    DIGEST_BYTES,
+    EMPTY_DIGEST,
+    EXTENSION_BYTES,
+    EXTENSION_PREFIX,
+    INNER_BYTES,
+    INNER_PREFIX,
+    LEAF_MIN_BYTES,
+    LEAF_PREFIX,
+    PATH_BYTES,
+    extension_digest,
+    extension_preimage,
+    inner_preimage,
+    plain_digest,
+    preimage_digest,
+)
+from relayminer.smst.errors import CorruptNodeError, InvalidArgumentError
+
+PACKED_LEAF_BYTES: Final = PATH_BYTES + DIGEST_BYTES
+
+
+class Leaf:
+    """A leaf with its payload: value, weight (8 bytes), count (8 bytes)."""
+
+    __slots__ = ("digest", "path", "payload", "persisted")
+
+    def __init__(self, path: bytes, payload: bytes) -> None:
+        self.path = path
+        self.payload = payload
+        self.digest = b""
+        self.persisted = False
+
+    def preimage(self) -> bytes:
+        """The bytes that are stored and hashed."""
+        return LEAF_PREFIX + self.path + self.payload
+
+    def packed(self) -> bytes:
+        """The 80 bytes that stand for this leaf once its value is stored elsewhere."""
+        return self.path + self.digest
+
+
+class Inner:
+    """A fork at the depth where it stands."""
+
+    __slots__ = ("digest", "left", "persisted", "right")
+
+    def __init__(self, left: Node, right: Node) -> None:
+        self.left = left
+        self.right = right
+        self.digest = b""
+        self.persisted = False
+
+    def preimage(self) -> bytes:
+        """The 113 bytes that are stored and hashed; the children's digests must be settled."""
+        return inner_preimage(digest_of(self.left), digest_of(self.right))
+
+
+class Extension:
+    """A chain of forks with one empty side each, at depths `start` to `end - 1`.
+
+    Only bits `[start, end)` of `path` mean anything; the rest is what the leaf had whose insertion
+    made this node, and is stored with it.
+    """
+
+    __slots__ = ("child", "digest", "end", "path", "persisted", "start")
+
+    def __init__(self, start: int, end: int, path: bytes, child: Node) -> None:
+        self.start = start
+        self.end = end
+        self.path = path
+        self.child = child
+        self.digest = b""
+        self.persisted = False
+
+    def preimage(self) -> bytes:
+        """The 99 bytes that are stored; the child's digest must be settled."""
+        return extension_preimage(self.start, self.end, self.path, digest_of(self.child))
+
+
+Node = bytes | Leaf | Inner | Extension | None
+
+
+def digest_of(node: Node) -> bytes:
+    """The 48-byte digest of a node whose digest is settled."""
+    if node is None:
+        return EMPTY_DIGEST
+    if isinstance(node, bytes):
+        return node if len(node) == DIGEST_BYTES else node[PATH_BYTES:]
+    return node.digest
+
+
+def is_lazy(node: Node) -> bool:
+    """Whether the node is known by its digest only."""
+    return isinstance(node, bytes) and len(node) == DIGEST_BYTES
+
+
+def leaf_path(node: Node) -> bytes | None:
+    """The path of a leaf, stored or not; None for every other node."""
+    if isinstance(node, bytes):
+        return node[:PATH_BYTES] if len(node) == PACKED_LEAF_BYTES else None
+    return node.path if isinstance(node, Leaf) else None
+
+
+def settle(node: Leaf | Inner | Extension) -> bytes:
+    """Take the digest of a node whose children's digests are settled; returns its preimage."""
+    preimage = node.preimage()
+    if not node.digest:
+        node.digest = (
+            extension_digest(node.start, node.end, node.path, digest_of(node.child))
+            if isinstance(node, Extension)
+            else plain_digest(preimage)
+        )
+    return preimage
+
+
+def unsettled(root: Node, *, for_commit: bool) -> list[Leaf | Inner | Extension]:
+    """The nodes whose digest is unknown (or, for a commit, that are not stored), children first.
+
+    The order is the library's post-order: left, right, then the node itself.
+    """
+    found: list[Leaf | Inner | Extension] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node is None or isinstance(node, bytes):
+            continue
+        if node.persisted if for_commit else node.digest:
+            continue
+        found.append(node)
+        if isinstance(node, Inner):
+            stack.append(node.left)
+            stack.append(node.right)
+        elif isinstance(node, Extension):
+            stack.append(node.child)
+    found.reverse()
+    return found
+
+
+def check_preimage(digest: bytes, preimage: bytes) -> None:
+    """Recompute the digest of a loaded preimage.
+
+    Raises:
+        CorruptNodeError: it is not what `digest` stands for.
+    """
+    try:
+        actual = preimage_digest(preimage)
+    except InvalidArgumentError as error:
+        raise CorruptNodeError(digest, str(error)) from error
+    if actual != digest:
+        raise CorruptNodeError(digest, f"its {len(preimage)} bytes hash to {actual.hex()}")
+
+
+def parse(digest: bytes, preimage: bytes, depth: int, *, keep_value: bool) -> Node:
+    """The node at `depth` that a checked preimage describes; its children are lazy.
+
+    Raises:
+        CorruptNodeError: an unknown kind, a wrong size, or an extension of another depth (its
+            digest does not bind where it starts).
+    """
+    prefix = preimage[:1]
+    if prefix == LEAF_PREFIX and len(preimage) >= LEAF_MIN_BYTES:
+        if not keep_value:
+            return preimage[1 : 1 + PATH_BYTES] + digest
+        leaf = Leaf(preimage[1 : 1 + PATH_BYTES], preimage[1 + PATH_BYTES :])
+        leaf.digest = digest
+        leaf.persisted = True
+        return leaf
+    node: Inner | Extension
+    if prefix == INNER_PREFIX and len(preimage) == INNER_BYTES:
+        node = Inner(preimage[1:49], preimage[49:97])
+    elif prefix == EXTENSION_PREFIX and len(preimage) == EXTENSION_BYTES:
+        start, end = preimage[1], preimage[2]
+        if start != depth or end <= start:
+            raise CorruptNodeError(digest, f"an extension [{start}, {end}) stands at {depth}")
+        node = Extension(start, end, preimage[3:35], preimage[35:83])
+    else:
+        raise CorruptNodeError(digest, f"{len(preimage)} bytes of kind {prefix.hex() or 'none'}")
+    node.digest = digest
+    node.persisted = True
+    return node
