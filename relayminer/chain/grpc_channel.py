@@ -1,0 +1,181 @@
+"""Unary gRPC calls to the node, awaited from Trio.
+
+grpcio does its own I/O in a thread of its own; a call is started without blocking and its end is
+carried back into the Trio loop. So a query costs no worker thread, can be cancelled, and never
+stops the loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+import trio
+
+from relayminer.chain.errors import (
+    ChainError,
+    ChainQueryError,
+    ChainUnavailableError,
+    NotFoundError,
+    UnsupportedQueryError,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from google.protobuf.message import Message
+
+RECEIVE_LIMIT_BYTES = 10 * 1024 * 1024
+"""Largest answer accepted (wire.md 7.1)."""
+
+_SCHEMES = ("grpcs://", "grpc://", "https://", "http://")
+_KEEPALIVE_MILLISECONDS = 60_000
+_KEEPALIVE_TIMEOUT_MILLISECONDS = 10_000
+_RECONNECT_FIRST_MILLISECONDS = 500
+_RECONNECT_MAX_MILLISECONDS = 5_000
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", RECEIVE_LIMIT_BYTES),
+    ("grpc.max_send_message_length", RECEIVE_LIMIT_BYTES),
+    ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MILLISECONDS),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.initial_reconnect_backoff_ms", _RECONNECT_FIRST_MILLISECONDS),
+    ("grpc.min_reconnect_backoff_ms", _RECONNECT_FIRST_MILLISECONDS),
+    ("grpc.max_reconnect_backoff_ms", _RECONNECT_MAX_MILLISECONDS),
+    # The node is where the settings say; a proxy of the environment is for browsers.
+    ("grpc.enable_http_proxy", 0),
+)
+
+Answer = TypeVar("Answer", bound="Message")
+
+
+def grpc_target(url: str) -> str:
+    """`host:port` of a gRPC URL, whatever scheme an operator wrote in front of it."""
+    for scheme in _SCHEMES:
+        if url.startswith(scheme):
+            return url.removeprefix(scheme).rstrip("/")
+    return url.rstrip("/")
+
+
+class GrpcChannel:
+    """One connection to the node, shared by queries and transactions; an async context manager.
+
+    Args:
+        url: `host:port`, a scheme in front of it is ignored.
+        insecure: plaintext; else TLS with the system's trust roots.
+        timeout_seconds: deadline of every call that gives none.
+        max_concurrent: calls in flight; further ones wait for a turn within their deadline.
+    """
+
+    def __init__(
+        self, url: str, *, insecure: bool, timeout_seconds: float, max_concurrent: int
+    ) -> None:
+        self._target = grpc_target(url)
+        self._insecure = insecure
+        self._timeout_seconds = timeout_seconds
+        self._turns = trio.Semaphore(max_concurrent)
+        self._channel: Any = None
+
+    @property
+    def target(self) -> str:
+        """`host:port` of the node."""
+        return self._target
+
+    async def __aenter__(self) -> Self:
+        if self._insecure:
+            self._channel = grpc.insecure_channel(self._target, OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(
+                self._target, grpc.ssl_channel_credentials(), OPTIONS
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        channel, self._channel = self._channel, None
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(channel.close)
+
+    async def call(
+        self,
+        method: str,
+        request: Message,
+        answer: type[Answer],
+        *,
+        timeout_seconds: float | None = None,
+    ) -> Answer:
+        """Call `/package.Service/Method` and return its answer.
+
+        Raises:
+            NotFoundError: the node says NOT_FOUND.
+            ChainUnavailableError: no answer within the deadline, or no connection.
+            UnsupportedQueryError: the node does not know the method.
+            ChainQueryError: any other status, or an answer that does not decode.
+        """
+        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        with trio.move_on_after(seconds) as scope:
+            async with self._turns:
+                return await self._exchange(method, request, answer, scope)
+        raise ChainUnavailableError(f"{self._target} did not answer {method} within {seconds:g} s")
+
+    async def _exchange(
+        self, method: str, request: Message, answer: type[Answer], scope: trio.CancelScope
+    ) -> Answer:
+        if self._channel is None:
+            raise ChainUnavailableError(f"the connection to {self._target} is closed")
+        call = self._channel.unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            # Bytes come back as they are: a decoding failure inside grpcio would hide its reason.
+            response_deserializer=None,
+        ).future(request, timeout=max(scope.deadline - trio.current_time(), 0.001))
+        await _finished(call)
+        code = call.code()
+        if code is not grpc.StatusCode.OK:
+            raise _error(self._target, method, code, call.details() or "")
+        try:
+            return answer.FromString(call.result())
+        except Exception as error:  # DecodeError or UnicodeDecodeError, by protobuf's backend
+            raise ChainQueryError(
+                f"{self._target} answered {method} with bytes that are no {answer.__name__}",
+                "DECODE",
+            ) from error
+
+
+async def _finished(call: Any) -> None:
+    done = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def tell(_: object) -> None:
+        # After the loop has ended nobody waits any more.
+        with contextlib.suppress(trio.RunFinishedError):
+            token.run_sync_soon(done.set)
+
+    call.add_done_callback(tell)
+    try:
+        await done.wait()
+    except trio.Cancelled:
+        call.cancel()
+        raise
+
+
+def _error(target: str, method: str, code: Any, details: str) -> ChainError:
+    text = f"{target} answered {method} with {code.name}: {details}"
+    if code is grpc.StatusCode.NOT_FOUND:
+        return NotFoundError(text)
+    if code in {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    }:
+        return ChainUnavailableError(text)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return UnsupportedQueryError(text, code.name)
+    return ChainQueryError(text, code.name)

@@ -1,0 +1,393 @@
+"""The questions we ask the chain, each answered by the node's latest committed state.
+
+Height pinning goes by the height fields of dedicated requests (wire.md 7.2): session boundaries and
+windows by the session's end, prices, difficulty and compute units by its start. No query sends the
+`x-cosmos-block-height` header.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from cosmpy.protos.cosmos.auth.v1beta1 import auth_pb2
+from cosmpy.protos.cosmos.auth.v1beta1 import query_pb2 as auth_query_pb2
+from cosmpy.protos.cosmos.bank.v1beta1 import query_pb2 as bank_query_pb2
+from cosmpy.protos.cosmos.base.query.v1beta1 import pagination_pb2
+from cosmpy.protos.cosmos.crypto.secp256k1 import keys_pb2
+from cosmpy.protos.cosmos.tx.v1beta1 import service_pb2 as tx_service_pb2
+from cosmpy.protos.cosmos.vesting.v1beta1 import vesting_pb2
+
+from relayminer.chain.errors import ChainQueryError
+from relayminer.chain.grpc_channel import GrpcChannel
+from relayminer.protocol.pb import (
+    application_pb2,
+    proof_pb2,
+    service_pb2,
+    session_pb2,
+    shared_pb2,
+    supplier_pb2,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from relayminer.config.settings import ChainSettings
+
+CLAIMS_PER_PAGE = 100
+MAX_CLAIM_PAGES = 10_000
+DENOMINATION = "upokt"
+PUBLIC_KEY_TYPE = "cosmos.crypto.secp256k1.PubKey"
+
+# Every account type that embeds a BaseAccount, and the fields that lead to it.
+_ACCOUNT_TYPES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+    "cosmos.auth.v1beta1.BaseAccount": (auth_pb2.BaseAccount, ()),
+    "cosmos.auth.v1beta1.ModuleAccount": (auth_pb2.ModuleAccount, ("base_account",)),
+    "cosmos.vesting.v1beta1.BaseVestingAccount": (
+        vesting_pb2.BaseVestingAccount,
+        ("base_account",),
+    ),
+    "cosmos.vesting.v1beta1.ContinuousVestingAccount": (
+        vesting_pb2.ContinuousVestingAccount,
+        ("base_vesting_account", "base_account"),
+    ),
+    "cosmos.vesting.v1beta1.DelayedVestingAccount": (
+        vesting_pb2.DelayedVestingAccount,
+        ("base_vesting_account", "base_account"),
+    ),
+    "cosmos.vesting.v1beta1.PeriodicVestingAccount": (
+        vesting_pb2.PeriodicVestingAccount,
+        ("base_vesting_account", "base_account"),
+    ),
+    "cosmos.vesting.v1beta1.PermanentLockedAccount": (
+        vesting_pb2.PermanentLockedAccount,
+        ("base_vesting_account", "base_account"),
+    ),
+}
+
+
+@frozen
+class Account:
+    """An account of the chain.
+
+    Attributes:
+        public_key: 33 bytes, compressed; None until the account first signs.
+    """
+
+    address: str
+    number: int
+    sequence: int
+    public_key: bytes | None
+
+
+@frozen
+class TransactionResult:
+    """What became of a transaction that is in a block.
+
+    Attributes:
+        tx_hash: upper-case hex.
+        code: 0 is success.
+        gas_used: what it took.
+    """
+
+    tx_hash: str
+    height: int
+    code: int
+    codespace: str
+    raw_log: str
+    gas_used: int
+
+
+@frozen
+class Broadcast:
+    """The mempool's answer to a transaction.
+
+    Attributes:
+        tx_hash: upper-case hex.
+        code: 0 is accepted, 19 of codespace `sdk` is "already there".
+    """
+
+    tx_hash: str
+    codespace: str
+    code: int
+    raw_log: str
+
+
+class ChainQueries:
+    """gRPC queries to one node; an async context manager.
+
+    Every method raises NotFoundError when the chain says that the thing does not exist,
+    ChainUnavailableError when the node did not answer, ChainQueryError for everything else.
+    """
+
+    def __init__(self, settings: ChainSettings) -> None:
+        self._channel = GrpcChannel(
+            settings.grpc_url,
+            insecure=settings.grpc_insecure,
+            timeout_seconds=settings.query_timeout_seconds,
+            max_concurrent=settings.max_concurrent_queries,
+        )
+
+    @property
+    def target(self) -> str:
+        """`host:port` of the node."""
+        return self._channel.target
+
+    async def __aenter__(self) -> Self:
+        await self._channel.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._channel.__aexit__(kind, error, trace)
+
+    async def shared_params(self) -> shared_pb2.Params:
+        """The shared module's params in force now."""
+        answer = await self._channel.call(
+            "/pocket.shared.Query/Params",
+            shared_pb2.QueryParamsRequest(),
+            shared_pb2.QueryParamsResponse,
+        )
+        return answer.params
+
+    async def shared_params_at(self, height: int) -> shared_pb2.Params:
+        """The shared params in force at `height`; the live ones for 0 and below."""
+        if height <= 0:
+            return await self.shared_params()
+        answer = await self._channel.call(
+            "/pocket.shared.Query/ParamsAtHeight",
+            shared_pb2.QueryParamsAtHeightRequest(height=height),
+            shared_pb2.QueryParamsAtHeightResponse,
+        )
+        return answer.params
+
+    async def session_params(self) -> session_pb2.Params:
+        """The session module's params in force now."""
+        answer = await self._channel.call(
+            "/pocket.session.Query/Params",
+            session_pb2.QueryParamsRequest(),
+            session_pb2.QueryParamsResponse,
+        )
+        return answer.params
+
+    async def session(self, application: str, service: str, height: int) -> session_pb2.Session:
+        """The session of an application and a service at `height` (0: now).
+
+        Whatever keeps the chain from making one (unknown application, not staked for the service,
+        a height ahead of the chain) is a ChainQueryError with status `INTERNAL`.
+        """
+        answer = await self._channel.call(
+            "/pocket.session.Query/GetSession",
+            session_pb2.QueryGetSessionRequest(
+                application_address=application, service_id=service, block_height=height
+            ),
+            session_pb2.QueryGetSessionResponse,
+        )
+        return answer.session
+
+    async def application(self, address: str) -> application_pb2.Application:
+        """A staked application."""
+        answer = await self._channel.call(
+            "/pocket.application.Query/Application",
+            application_pb2.QueryGetApplicationRequest(address=address),
+            application_pb2.QueryGetApplicationResponse,
+        )
+        return answer.application
+
+    async def application_params(self) -> application_pb2.Params:
+        """The application module's params."""
+        answer = await self._channel.call(
+            "/pocket.application.Query/Params",
+            application_pb2.QueryParamsRequest(),
+            application_pb2.QueryParamsResponse,
+        )
+        return answer.params
+
+    async def supplier(self, operator_address: str) -> shared_pb2.Supplier:
+        """A staked supplier, with its service configurations and their history."""
+        answer = await self._channel.call(
+            "/pocket.supplier.Query/Supplier",
+            supplier_pb2.QueryGetSupplierRequest(operator_address=operator_address),
+            supplier_pb2.QueryGetSupplierResponse,
+        )
+        return answer.supplier
+
+    async def supplier_params(self) -> supplier_pb2.Params:
+        """The supplier module's params."""
+        answer = await self._channel.call(
+            "/pocket.supplier.Query/Params",
+            supplier_pb2.QueryParamsRequest(),
+            supplier_pb2.QueryParamsResponse,
+        )
+        return answer.params
+
+    async def service(self, service_id: str) -> shared_pb2.Service:
+        """A service, with its live compute units per relay."""
+        answer = await self._channel.call(
+            "/pocket.service.Query/Service",
+            service_pb2.QueryGetServiceRequest(id=service_id),
+            service_pb2.QueryGetServiceResponse,
+        )
+        return answer.service
+
+    async def difficulty_at(
+        self, service_id: str, height: int
+    ) -> service_pb2.RelayMiningDifficulty:
+        """The relay mining difficulty of a service in force at `height`."""
+        answer = await self._channel.call(
+            "/pocket.service.Query/RelayMiningDifficultyAtHeight",
+            service_pb2.QueryGetRelayMiningDifficultyAtHeightRequest(
+                serviceId=service_id, blockHeight=height
+            ),
+            service_pb2.QueryGetRelayMiningDifficultyAtHeightResponse,
+        )
+        return answer.relayMiningDifficulty
+
+    async def compute_units_at(self, service_id: str, height: int) -> int:
+        """Compute units of one relay of a service in force at `height`.
+
+        Raises:
+            UnsupportedQueryError: a node older than the query; use the service's live value.
+        """
+        answer = await self._channel.call(
+            "/pocket.service.Query/ComputeUnitsPerRelayAtHeight",
+            service_pb2.QueryComputeUnitsPerRelayAtHeightRequest(
+                serviceId=service_id, blockHeight=height
+            ),
+            service_pb2.QueryComputeUnitsPerRelayAtHeightResponse,
+        )
+        return answer.computeUnitsPerRelay
+
+    async def proof_params(self) -> proof_pb2.Params:
+        """The proof module's params in force now."""
+        answer = await self._channel.call(
+            "/pocket.proof.Query/Params",
+            proof_pb2.QueryParamsRequest(),
+            proof_pb2.QueryParamsResponse,
+        )
+        return answer.params
+
+    async def claim(self, session_id: str, supplier: str) -> proof_pb2.Claim:
+        """The claim of a supplier for a session."""
+        answer = await self._channel.call(
+            "/pocket.proof.Query/Claim",
+            proof_pb2.QueryGetClaimRequest(
+                session_id=session_id, supplier_operator_address=supplier
+            ),
+            proof_pb2.QueryGetClaimResponse,
+        )
+        return answer.claim
+
+    async def claims_of(self, supplier: str) -> list[proof_pb2.Claim]:
+        """All claims of a supplier that the chain still holds, page by page.
+
+        Raises:
+            ChainQueryError: the node's page key does not advance.
+        """
+        claims: list[proof_pb2.Claim] = []
+        seen: set[bytes] = {b""}
+        key = b""
+        for _ in range(MAX_CLAIM_PAGES):
+            answer = await self._channel.call(
+                "/pocket.proof.Query/AllClaims",
+                proof_pb2.QueryAllClaimsRequest(
+                    pagination=pagination_pb2.PageRequest(key=key, limit=CLAIMS_PER_PAGE),
+                    supplier_operator_address=supplier,
+                ),
+                proof_pb2.QueryAllClaimsResponse,
+            )
+            claims.extend(answer.claims)
+            key = answer.pagination.next_key
+            if not key:
+                return claims
+            if key in seen:
+                break
+            seen.add(key)
+        raise ChainQueryError(f"the pages of the claims of {supplier} do not end", "PAGINATION")
+
+    async def account(self, address: str) -> Account:
+        """An account of any type that embeds a base account."""
+        answer = await self._channel.call(
+            "/cosmos.auth.v1beta1.Query/Account",
+            auth_query_pb2.QueryAccountRequest(address=address),
+            auth_query_pb2.QueryAccountResponse,
+        )
+        return unpack_account(answer.account.type_url, answer.account.value)
+
+    async def balance(self, address: str) -> int:
+        """What an account holds, in uPOKT."""
+        answer = await self._channel.call(
+            "/cosmos.bank.v1beta1.Query/Balance",
+            bank_query_pb2.QueryBalanceRequest(address=address, denom=DENOMINATION),
+            bank_query_pb2.QueryBalanceResponse,
+        )
+        amount = answer.balance.amount
+        if not amount.isascii() or not amount.isdigit():
+            raise ChainQueryError(f"the balance of {address} is {amount!r}, no amount", "DECODE")
+        return int(amount)
+
+    async def simulate(self, tx_bytes: bytes) -> int:
+        """Gas that a transaction would use on the last committed state."""
+        answer = await self._channel.call(
+            "/cosmos.tx.v1beta1.Service/Simulate",
+            tx_service_pb2.SimulateRequest(tx_bytes=tx_bytes),
+            tx_service_pb2.SimulateResponse,
+        )
+        return int(answer.gas_info.gas_used)
+
+    async def broadcast(self, tx_bytes: bytes) -> Broadcast:
+        """Hand a transaction to the node's mempool (BROADCAST_MODE_SYNC)."""
+        answer = await self._channel.call(
+            "/cosmos.tx.v1beta1.Service/BroadcastTx",
+            tx_service_pb2.BroadcastTxRequest(
+                tx_bytes=tx_bytes, mode=tx_service_pb2.BROADCAST_MODE_SYNC
+            ),
+            tx_service_pb2.BroadcastTxResponse,
+        )
+        result = answer.tx_response
+        return Broadcast(result.txhash, result.codespace, result.code, result.raw_log)
+
+    async def transaction(self, tx_hash: str) -> TransactionResult:
+        """The result of a transaction that a block includes.
+
+        Raises:
+            NotFoundError: no block that the node knows has it.
+        """
+        answer = await self._channel.call(
+            "/cosmos.tx.v1beta1.Service/GetTx",
+            tx_service_pb2.GetTxRequest(hash=tx_hash),
+            tx_service_pb2.GetTxResponse,
+        )
+        result = answer.tx_response
+        return TransactionResult(
+            result.txhash,
+            result.height,
+            result.code,
+            result.codespace,
+            result.raw_log,
+            result.gas_used,
+        )
+
+
+def unpack_account(type_url: str, value: bytes) -> Account:
+    """The account in an `Any` of the auth module.
+
+    Raises:
+        ChainQueryError: an account type that is not known to embed a base account.
+    """
+    name = type_url.rpartition("/")[2]
+    if name not in _ACCOUNT_TYPES:
+        raise ChainQueryError(f"unknown account type {type_url}", "DECODE")
+    message_type, path = _ACCOUNT_TYPES[name]
+    account = message_type.FromString(value)
+    for step in path:
+        account = getattr(account, step)
+    public_key = None
+    if account.pub_key.type_url.rpartition("/")[2] == PUBLIC_KEY_TYPE:
+        public_key = keys_pb2.PubKey.FromString(account.pub_key.value).key
+    return Account(account.address, account.account_number, account.sequence, public_key)
