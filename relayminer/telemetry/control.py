@@ -1,0 +1,60 @@
+"""The control plane: `/metrics`, `/health`, `/ready` on an address of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+from quart import Response, jsonify
+from quart_trio import QuartTrio
+
+if TYPE_CHECKING:
+    from relayminer.telemetry.health import Health
+    from relayminer.telemetry.metrics import Metrics
+
+
+def control_app(metrics: Metrics, health: Health) -> QuartTrio:
+    """The web application, without a server."""
+    app = QuartTrio("relayminer")
+
+    @app.get("/metrics")
+    async def metrics_page() -> Response:
+        return Response(metrics.page(), content_type=metrics.content_type)
+
+    @app.get("/health")
+    async def health_page() -> Response:
+        return jsonify(status="healthy")
+
+    @app.get("/ready")
+    async def ready_page() -> tuple[Response, int]:
+        problems = health.problems()
+        if problems:
+            return jsonify(status="not ready", problems=problems), 503
+        return jsonify(status="ready"), 200
+
+    return app
+
+
+class ControlPlane:
+    """Serves the control plane until cancelled."""
+
+    name = "control plane"
+
+    def __init__(self, listen: str, metrics: Metrics, health: Health) -> None:
+        self._listen = listen
+        self._app = control_app(metrics, health)
+        self.addresses: list[str] = []
+        """Where it listens, once started: `http://host:port`."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        config = Config()
+        config.bind = [self._listen]
+        config.accesslog = None
+        config.errorlog = None
+        config.graceful_timeout = 1.0
+        async with trio.open_nursery() as nursery:
+            self.addresses = await nursery.start(serve, self._app, config)
+            task_status.started()
