@@ -41,6 +41,16 @@ class HeightNotReachedError(ChainQueryError):
     """A block was asked for that the node does not have yet."""
 
 
+class WrongChainError(ChainError):
+    """The node belongs to another chain than the settings say."""
+
+    def __init__(self, address: str, found: str, expected: str) -> None:
+        super().__init__(
+            f"the node at {address} is on chain {found!r}, but chain.chain_id is {expected!r}: "
+            "set chain.chain_id, or point chain.rpc_url at a node of that chain"
+        )
+
+
 class TransactionError(ChainError):
     """Root of the refusals of a transaction."""
 

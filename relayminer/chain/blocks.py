@@ -1,0 +1,289 @@
+"""Following the chain: every new block, soon, whatever happens to the connection.
+
+Headers come over the node's WebSocket; when it is away or silent the height is polled. The hash of
+a block is not in its header, so it is fetched with `/block` and retried until it is had. Who only
+needs the newest height gets the newest; who needs every height (settlement) gets every height.
+
+Source: wire.md 8, state.md 6.2 (`pocket-relay-miner: client/block_subscriber.go`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import trio
+
+from relayminer.chain.errors import ChainError, WrongChainError
+from relayminer.chain.listener import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
+
+    from relayminer.chain.rpc import Block, CometRpc
+    from relayminer.config.settings import ChainSettings
+
+HASHES_KEPT = 512
+"""Recent blocks whose hash is remembered."""
+EVENTS_KEPT = 32
+"""Recent blocks whose events are remembered until they are asked for."""
+
+_EVENTS_GRACE_SECONDS = 1.0
+"""How long the events of the newest block may come after its header."""
+_RETRY_FIRST_SECONDS = 0.1
+_RETRY_MAX_SECONDS = 5.0
+
+_PRUNED = re.compile(r"lowest height is (\d+)")
+
+_log = structlog.get_logger("relayminer.chain.blocks")
+
+
+class BlockFollower:
+    """A service that knows the latest block.
+
+    Args:
+        rpc: the node.
+        settings: poll interval and chain id.
+        random: jitter of reconnects.
+    """
+
+    name = "blocks"
+
+    def __init__(self, rpc: CometRpc, settings: ChainSettings, random: Random) -> None:
+        self._rpc = rpc
+        self._chain_id = settings.chain_id
+        self._poll_seconds = settings.poll_interval_seconds
+        self._listener = Listener(
+            rpc, on_height=self._want, on_events=self._keep_events, random=random
+        )
+        self._latest: Block | None = None
+        self._wanted_height = 0
+        self._wanted = trio.Event()
+        self._changed = trio.Event()
+        self._hashes: OrderedDict[int, bytes] = OrderedDict()
+        self._events: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
+        self._events_changed = trio.Event()
+        self._node_is_away = False
+        self._wrong_chain: WrongChainError | None = None
+
+    @property
+    def latest(self) -> Block | None:
+        """The newest block known, None before the first."""
+        return self._latest
+
+    @property
+    def websocket_is_up(self) -> bool:
+        """Whether headers come over the WebSocket; else they are polled."""
+        return self._listener.is_up
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follow the chain until cancelled.
+
+        A node that is away, or a chain without a block yet, is waited for.
+
+        Raises:
+            WrongChainError: the node belongs to another chain than the settings say.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._poll)
+            nursery.start_soon(self._resolve, nursery.cancel_scope)
+            nursery.start_soon(self._listener.run)
+            task_status.started()
+        # Raised here, outside of the nursery, so that it leaves as itself and not in a group.
+        if self._wrong_chain is not None:
+            raise self._wrong_chain
+
+    @contextlib.contextmanager
+    def subscribe(self) -> Iterator[BlockSubscription]:
+        """New blocks for a consumer that only cares about the newest: heights may be left out."""
+        yield BlockSubscription(self)
+
+    def events(self, from_height: int) -> EventStream:
+        """The events of every block from `from_height` on, none left out."""
+        self._listener.want_events()
+        return EventStream(self, self._rpc, from_height)
+
+    async def wait_for(self, height: int) -> Block:
+        """The newest block, once it is at `height` or above."""
+        while self._latest is None or self._latest.height < height:
+            await self._changed.wait()
+        return self._latest
+
+    async def block_hash(self, height: int) -> bytes:
+        """The hash of the block at `height`, 32 bytes.
+
+        Raises:
+            HeightNotReachedError: the chain is not there yet.
+            ChainUnavailableError, ChainQueryError: the node did not say.
+        """
+        if height not in self._hashes:
+            self._remember(await self._rpc.block(height))
+        return self._hashes[height]
+
+    def _remember(self, block: Block) -> None:
+        self._hashes[block.height] = block.hash
+        # The lowest goes first, so that what was just asked for stays.
+        while len(self._hashes) > HASHES_KEPT:
+            del self._hashes[min(height for height in self._hashes if height != block.height)]
+
+    def _want(self, height: int) -> None:
+        """Someone has seen that `height` exists."""
+        if height > self._wanted_height:
+            self._wanted_height = height
+            self._wanted.set()
+
+    async def _resolve(self, all_tasks: trio.CancelScope) -> None:
+        """Fetch the newest wanted block, again and again until it is had."""
+        retry_seconds = _RETRY_FIRST_SECONDS
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            while self._latest is None or self._wanted_height > self._latest.height:
+                try:
+                    block = await self._rpc.block(self._wanted_height)
+                except ChainError as error:
+                    _log.debug("no block yet", height=self._wanted_height, error=str(error))
+                    await trio.sleep(retry_seconds)
+                    retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)
+                else:
+                    retry_seconds = _RETRY_FIRST_SECONDS
+                    if block.chain_id != self._chain_id:
+                        self._wrong_chain = WrongChainError(
+                            self._rpc.address, block.chain_id, self._chain_id
+                        )
+                        all_tasks.cancel()
+                        return
+                    self._advance(block)
+
+    def _advance(self, block: Block) -> None:
+        if self._latest is not None and block.height <= self._latest.height:
+            return
+        self._latest = block
+        self._remember(block)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _poll(self) -> None:
+        """Ask for the height whenever no block has come for a while."""
+        while True:
+            try:
+                status = await self._rpc.status()
+            except ChainError as error:
+                if not self._node_is_away:
+                    _log.warning("the chain's node does not answer", error=str(error))
+                self._node_is_away = True
+            else:
+                if self._node_is_away:
+                    _log.info("the chain's node answers again", height=status.latest_height)
+                self._node_is_away = False
+                if status.latest_height > 0:
+                    self._want(status.latest_height)
+                    self._listener.expect(status.latest_height)
+            await self._silence()
+
+    async def _silence(self) -> None:
+        """Return when no block has come for the poll interval."""
+        while True:
+            with trio.move_on_after(self._poll_seconds) as quiet:
+                await self._changed.wait()
+            if quiet.cancelled_caught:
+                return
+
+    def _keep_events(self, height: int, events: list[dict[str, Any]]) -> None:
+        self._events[height] = events
+        while len(self._events) > EVENTS_KEPT:
+            self._events.popitem(last=False)
+        self._events_changed.set()
+        self._events_changed = trio.Event()
+
+    async def _pushed_events(self, height: int) -> list[dict[str, Any]] | None:
+        """The events of a block as they were pushed; None when they were not."""
+        is_newest = self._latest is not None and height == self._latest.height
+        if is_newest and self._listener.sends_events:
+            with trio.move_on_after(_EVENTS_GRACE_SECONDS):
+                while height not in self._events and self._listener.sends_events:
+                    await self._events_changed.wait()
+        return self._events.get(height)
+
+
+def pruned_below(text: str) -> int | None:
+    """The lowest height that a node still has, when its error says that another is gone."""
+    found = _PRUNED.search(text)
+    return int(found[1]) if found else None
+
+
+class BlockSubscription:
+    """Iterate over new blocks; after a slow step the next one is the newest, not the oldest."""
+
+    def __init__(self, follower: BlockFollower) -> None:
+        self._follower = follower
+        self._seen_height = 0
+
+    async def receive(self) -> Block:
+        """The newest block that was not received yet; at first the one that is known already."""
+        block = await self._follower.wait_for(self._seen_height + 1)
+        self._seen_height = block.height
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return block
+
+    def __aiter__(self) -> BlockSubscription:
+        return self
+
+    async def __anext__(self) -> Block:
+        return await self.receive()
+
+
+class EventStream:
+    """Iterate over `(height, finalize_block_events)` of every block, in order.
+
+    Heights that a node has pruned cannot be had from it: they are left out, told in the log, and
+    counted.
+
+    Attributes:
+        skipped_heights: how many were left out.
+    """
+
+    def __init__(self, follower: BlockFollower, rpc: CometRpc, from_height: int) -> None:
+        self._follower = follower
+        self._rpc = rpc
+        self._next_height = max(from_height, 1)
+        self.skipped_heights = 0
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> tuple[int, list[dict[str, Any]]]:
+        retry_seconds = _RETRY_FIRST_SECONDS
+        while True:
+            height = self._next_height
+            await self._follower.wait_for(height)
+            events = await self._follower._pushed_events(height)  # noqa: SLF001 - one module
+            if events is None:
+                try:
+                    events = await self._rpc.finalize_block_events(height)
+                except ChainError as error:
+                    if self._skip_pruned(error):
+                        continue
+                    _log.warning("no events of a block yet", height=height, error=str(error))
+                    await trio.sleep(retry_seconds)
+                    retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)
+                    continue
+            self._next_height = height + 1
+            return height, events
+
+    def _skip_pruned(self, error: ChainError) -> bool:
+        lowest_height = pruned_below(str(error))
+        if lowest_height is None or lowest_height <= self._next_height:
+            return False
+        self.skipped_heights += lowest_height - self._next_height
+        _log.error(
+            "the node has pruned blocks whose events were not read",
+            from_height=self._next_height,
+            to_height=lowest_height - 1,
+        )
+        self._next_height = lowest_height
+        return True
