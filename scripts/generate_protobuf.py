@@ -73,9 +73,17 @@ def generate(target: Path) -> list[Path]:
         raise RuntimeError(f"protoc ended with status {status}")
     outputs = sorted((target / PACKAGE).glob("*_pb2.py*"))
     for output in outputs:
-        text = output.read_text(encoding="utf-8")
-        output.write_text(COSMOS_IMPORT.sub(r"from cosmpy.protos.\1", text), encoding="utf-8")
+        output.write_text(adjust(output.read_text(encoding="utf-8")), encoding="utf-8")
     return outputs
+
+
+def adjust(text: str) -> str:
+    """Point imports at cosmpy and give the stubs the type arguments that strict checkers want."""
+    text = COSMOS_IMPORT.sub(r"from cosmpy.protos.\1", text)
+    if "_Mapping]" in text:
+        text = text.replace("_Mapping]", "_Mapping[str, _Any]]")
+        text = text.replace("from typing import ", "from typing import Any as _Any, ", 1)
+    return text
 
 
 if __name__ == "__main__":

@@ -29,10 +29,6 @@ class InvalidPointError(ProtocolError):
     """33 bytes that are no compressed point of secp256k1."""
 
 
-class InvalidHeaderError(ProtocolError):
-    """A session header that breaks a rule of `poktroll: x/session/types/session_header.go`."""
-
-
 class InvalidRelayError(ProtocolError):
     """A relay request or response that breaks a basic rule.
 

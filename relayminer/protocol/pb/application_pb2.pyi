@@ -6,7 +6,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -27,7 +27,7 @@ class Application(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: int
         value: UndelegatingGatewayList
-        def __init__(self, key: _Optional[int] = ..., value: _Optional[_Union[UndelegatingGatewayList, _Mapping]] = ...) -> None: ...
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[_Union[UndelegatingGatewayList, _Mapping[str, _Any]]] = ...) -> None: ...
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     STAKE_FIELD_NUMBER: _ClassVar[int]
     SERVICE_CONFIGS_FIELD_NUMBER: _ClassVar[int]
@@ -46,7 +46,7 @@ class Application(_message.Message):
     pending_transfer: PendingApplicationTransfer
     per_session_spend_limit: _coin_pb2.Coin
     service_config_history: _containers.RepeatedCompositeFieldContainer[ApplicationServiceConfigUpdate]
-    def __init__(self, address: _Optional[str] = ..., stake: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., service_configs: _Optional[_Iterable[_Union[_shared_pb2.ApplicationServiceConfig, _Mapping]]] = ..., delegatee_gateway_addresses: _Optional[_Iterable[str]] = ..., pending_undelegations: _Optional[_Mapping[int, UndelegatingGatewayList]] = ..., unstake_session_end_height: _Optional[int] = ..., pending_transfer: _Optional[_Union[PendingApplicationTransfer, _Mapping]] = ..., per_session_spend_limit: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., service_config_history: _Optional[_Iterable[_Union[ApplicationServiceConfigUpdate, _Mapping]]] = ...) -> None: ...
+    def __init__(self, address: _Optional[str] = ..., stake: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., service_configs: _Optional[_Iterable[_Union[_shared_pb2.ApplicationServiceConfig, _Mapping[str, _Any]]]] = ..., delegatee_gateway_addresses: _Optional[_Iterable[str]] = ..., pending_undelegations: _Optional[_Mapping[int, UndelegatingGatewayList]] = ..., unstake_session_end_height: _Optional[int] = ..., pending_transfer: _Optional[_Union[PendingApplicationTransfer, _Mapping[str, _Any]]] = ..., per_session_spend_limit: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., service_config_history: _Optional[_Iterable[_Union[ApplicationServiceConfigUpdate, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class UndelegatingGatewayList(_message.Message):
     __slots__ = ("gateway_addresses",)
@@ -80,7 +80,7 @@ class ApplicationServiceConfigUpdate(_message.Message):
     service: _shared_pb2.ApplicationServiceConfig
     activation_height: int
     deactivation_height: int
-    def __init__(self, application_address: _Optional[str] = ..., service: _Optional[_Union[_shared_pb2.ApplicationServiceConfig, _Mapping]] = ..., activation_height: _Optional[int] = ..., deactivation_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, application_address: _Optional[str] = ..., service: _Optional[_Union[_shared_pb2.ApplicationServiceConfig, _Mapping[str, _Any]]] = ..., activation_height: _Optional[int] = ..., deactivation_height: _Optional[int] = ...) -> None: ...
 
 class Params(_message.Message):
     __slots__ = ("max_delegated_gateways", "min_stake")
@@ -88,7 +88,7 @@ class Params(_message.Message):
     MIN_STAKE_FIELD_NUMBER: _ClassVar[int]
     max_delegated_gateways: int
     min_stake: _coin_pb2.Coin
-    def __init__(self, max_delegated_gateways: _Optional[int] = ..., min_stake: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ...) -> None: ...
+    def __init__(self, max_delegated_gateways: _Optional[int] = ..., min_stake: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryParamsRequest(_message.Message):
     __slots__ = ()
@@ -98,7 +98,7 @@ class QueryParamsResponse(_message.Message):
     __slots__ = ("params",)
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     params: Params
-    def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryGetApplicationRequest(_message.Message):
     __slots__ = ("address",)
@@ -110,7 +110,7 @@ class QueryGetApplicationResponse(_message.Message):
     __slots__ = ("application",)
     APPLICATION_FIELD_NUMBER: _ClassVar[int]
     application: Application
-    def __init__(self, application: _Optional[_Union[Application, _Mapping]] = ...) -> None: ...
+    def __init__(self, application: _Optional[_Union[Application, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryAllApplicationsRequest(_message.Message):
     __slots__ = ("pagination", "delegatee_gateway_address")
@@ -118,7 +118,7 @@ class QueryAllApplicationsRequest(_message.Message):
     DELEGATEE_GATEWAY_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     pagination: _pagination_pb2.PageRequest
     delegatee_gateway_address: str
-    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping]] = ..., delegatee_gateway_address: _Optional[str] = ...) -> None: ...
+    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping[str, _Any]]] = ..., delegatee_gateway_address: _Optional[str] = ...) -> None: ...
 
 class QueryAllApplicationsResponse(_message.Message):
     __slots__ = ("applications", "pagination")
@@ -126,7 +126,7 @@ class QueryAllApplicationsResponse(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     applications: _containers.RepeatedCompositeFieldContainer[Application]
     pagination: _pagination_pb2.PageResponse
-    def __init__(self, applications: _Optional[_Iterable[_Union[Application, _Mapping]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, applications: _Optional[_Iterable[_Union[Application, _Mapping[str, _Any]]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParams(_message.Message):
     __slots__ = ("authority", "params")
@@ -134,7 +134,7 @@ class MsgUpdateParams(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     authority: str
     params: Params
-    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParamsResponse(_message.Message):
     __slots__ = ()
@@ -150,7 +150,7 @@ class MsgStakeApplication(_message.Message):
     stake: _coin_pb2.Coin
     services: _containers.RepeatedCompositeFieldContainer[_shared_pb2.ApplicationServiceConfig]
     per_session_spend_limit: _coin_pb2.Coin
-    def __init__(self, address: _Optional[str] = ..., stake: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., services: _Optional[_Iterable[_Union[_shared_pb2.ApplicationServiceConfig, _Mapping]]] = ..., per_session_spend_limit: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ...) -> None: ...
+    def __init__(self, address: _Optional[str] = ..., stake: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., services: _Optional[_Iterable[_Union[_shared_pb2.ApplicationServiceConfig, _Mapping[str, _Any]]]] = ..., per_session_spend_limit: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgStakeApplicationResponse(_message.Message):
     __slots__ = ()
@@ -208,7 +208,7 @@ class EventApplicationStaked(_message.Message):
     SESSION_END_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     application: Application
     session_end_height: int
-    def __init__(self, application: _Optional[_Union[Application, _Mapping]] = ..., session_end_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, application: _Optional[_Union[Application, _Mapping[str, _Any]]] = ..., session_end_height: _Optional[int] = ...) -> None: ...
 
 class EventRedelegation(_message.Message):
     __slots__ = ("application", "session_end_height")
@@ -216,7 +216,7 @@ class EventRedelegation(_message.Message):
     SESSION_END_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     application: Application
     session_end_height: int
-    def __init__(self, application: _Optional[_Union[Application, _Mapping]] = ..., session_end_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, application: _Optional[_Union[Application, _Mapping[str, _Any]]] = ..., session_end_height: _Optional[int] = ...) -> None: ...
 
 class EventApplicationUnbondingBegin(_message.Message):
     __slots__ = ("application", "reason", "session_end_height", "unbonding_end_height")
@@ -228,7 +228,7 @@ class EventApplicationUnbondingBegin(_message.Message):
     reason: ApplicationUnbondingReason
     session_end_height: int
     unbonding_end_height: int
-    def __init__(self, application: _Optional[_Union[Application, _Mapping]] = ..., reason: _Optional[_Union[ApplicationUnbondingReason, str]] = ..., session_end_height: _Optional[int] = ..., unbonding_end_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, application: _Optional[_Union[Application, _Mapping[str, _Any]]] = ..., reason: _Optional[_Union[ApplicationUnbondingReason, str]] = ..., session_end_height: _Optional[int] = ..., unbonding_end_height: _Optional[int] = ...) -> None: ...
 
 class EventApplicationUnbondingEnd(_message.Message):
     __slots__ = ("application", "reason", "session_end_height", "unbonding_end_height")
@@ -240,4 +240,4 @@ class EventApplicationUnbondingEnd(_message.Message):
     reason: ApplicationUnbondingReason
     session_end_height: int
     unbonding_end_height: int
-    def __init__(self, application: _Optional[_Union[Application, _Mapping]] = ..., reason: _Optional[_Union[ApplicationUnbondingReason, str]] = ..., session_end_height: _Optional[int] = ..., unbonding_end_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, application: _Optional[_Union[Application, _Mapping[str, _Any]]] = ..., reason: _Optional[_Union[ApplicationUnbondingReason, str]] = ..., session_end_height: _Optional[int] = ..., unbonding_end_height: _Optional[int] = ...) -> None: ...

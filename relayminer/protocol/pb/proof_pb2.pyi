@@ -6,7 +6,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -49,7 +49,7 @@ class Claim(_message.Message):
     session_header: _session_pb2.SessionHeader
     root_hash: bytes
     proof_validation_status: ClaimProofStatus
-    def __init__(self, supplier_operator_address: _Optional[str] = ..., session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping]] = ..., root_hash: _Optional[bytes] = ..., proof_validation_status: _Optional[_Union[ClaimProofStatus, str]] = ...) -> None: ...
+    def __init__(self, supplier_operator_address: _Optional[str] = ..., session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping[str, _Any]]] = ..., root_hash: _Optional[bytes] = ..., proof_validation_status: _Optional[_Union[ClaimProofStatus, str]] = ...) -> None: ...
 
 class Proof(_message.Message):
     __slots__ = ("supplier_operator_address", "session_header", "closest_merkle_proof")
@@ -59,7 +59,7 @@ class Proof(_message.Message):
     supplier_operator_address: str
     session_header: _session_pb2.SessionHeader
     closest_merkle_proof: bytes
-    def __init__(self, supplier_operator_address: _Optional[str] = ..., session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping]] = ..., closest_merkle_proof: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, supplier_operator_address: _Optional[str] = ..., session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping[str, _Any]]] = ..., closest_merkle_proof: _Optional[bytes] = ...) -> None: ...
 
 class SessionSMT(_message.Message):
     __slots__ = ("session_header", "supplier_operator_address", "smt_root")
@@ -69,7 +69,7 @@ class SessionSMT(_message.Message):
     session_header: _session_pb2.SessionHeader
     supplier_operator_address: str
     smt_root: bytes
-    def __init__(self, session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping]] = ..., supplier_operator_address: _Optional[str] = ..., smt_root: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping[str, _Any]]] = ..., supplier_operator_address: _Optional[str] = ..., smt_root: _Optional[bytes] = ...) -> None: ...
 
 class Params(_message.Message):
     __slots__ = ("proof_request_probability", "proof_requirement_threshold", "proof_missing_penalty", "proof_submission_fee")
@@ -81,7 +81,7 @@ class Params(_message.Message):
     proof_requirement_threshold: _coin_pb2.Coin
     proof_missing_penalty: _coin_pb2.Coin
     proof_submission_fee: _coin_pb2.Coin
-    def __init__(self, proof_request_probability: _Optional[float] = ..., proof_requirement_threshold: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., proof_missing_penalty: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., proof_submission_fee: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ...) -> None: ...
+    def __init__(self, proof_request_probability: _Optional[float] = ..., proof_requirement_threshold: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., proof_missing_penalty: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., proof_submission_fee: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryParamsRequest(_message.Message):
     __slots__ = ()
@@ -91,7 +91,7 @@ class QueryParamsResponse(_message.Message):
     __slots__ = ("params",)
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     params: Params
-    def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryGetClaimRequest(_message.Message):
     __slots__ = ("session_id", "supplier_operator_address")
@@ -105,7 +105,7 @@ class QueryGetClaimResponse(_message.Message):
     __slots__ = ("claim",)
     CLAIM_FIELD_NUMBER: _ClassVar[int]
     claim: Claim
-    def __init__(self, claim: _Optional[_Union[Claim, _Mapping]] = ...) -> None: ...
+    def __init__(self, claim: _Optional[_Union[Claim, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryAllClaimsRequest(_message.Message):
     __slots__ = ("pagination", "supplier_operator_address", "session_id", "session_end_height")
@@ -117,7 +117,7 @@ class QueryAllClaimsRequest(_message.Message):
     supplier_operator_address: str
     session_id: str
     session_end_height: int
-    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping]] = ..., supplier_operator_address: _Optional[str] = ..., session_id: _Optional[str] = ..., session_end_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping[str, _Any]]] = ..., supplier_operator_address: _Optional[str] = ..., session_id: _Optional[str] = ..., session_end_height: _Optional[int] = ...) -> None: ...
 
 class QueryAllClaimsResponse(_message.Message):
     __slots__ = ("claims", "pagination")
@@ -125,7 +125,7 @@ class QueryAllClaimsResponse(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     claims: _containers.RepeatedCompositeFieldContainer[Claim]
     pagination: _pagination_pb2.PageResponse
-    def __init__(self, claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, claims: _Optional[_Iterable[_Union[Claim, _Mapping[str, _Any]]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryGetProofRequest(_message.Message):
     __slots__ = ("session_id", "supplier_operator_address")
@@ -139,7 +139,7 @@ class QueryGetProofResponse(_message.Message):
     __slots__ = ("proof",)
     PROOF_FIELD_NUMBER: _ClassVar[int]
     proof: Proof
-    def __init__(self, proof: _Optional[_Union[Proof, _Mapping]] = ...) -> None: ...
+    def __init__(self, proof: _Optional[_Union[Proof, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryAllProofsRequest(_message.Message):
     __slots__ = ("pagination", "supplier_operator_address", "session_id", "session_end_height")
@@ -151,7 +151,7 @@ class QueryAllProofsRequest(_message.Message):
     supplier_operator_address: str
     session_id: str
     session_end_height: int
-    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping]] = ..., supplier_operator_address: _Optional[str] = ..., session_id: _Optional[str] = ..., session_end_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping[str, _Any]]] = ..., supplier_operator_address: _Optional[str] = ..., session_id: _Optional[str] = ..., session_end_height: _Optional[int] = ...) -> None: ...
 
 class QueryAllProofsResponse(_message.Message):
     __slots__ = ("proofs", "pagination")
@@ -159,7 +159,7 @@ class QueryAllProofsResponse(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     proofs: _containers.RepeatedCompositeFieldContainer[Proof]
     pagination: _pagination_pb2.PageResponse
-    def __init__(self, proofs: _Optional[_Iterable[_Union[Proof, _Mapping]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, proofs: _Optional[_Iterable[_Union[Proof, _Mapping[str, _Any]]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParams(_message.Message):
     __slots__ = ("authority", "params")
@@ -167,7 +167,7 @@ class MsgUpdateParams(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     authority: str
     params: Params
-    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParamsResponse(_message.Message):
     __slots__ = ()
@@ -185,7 +185,7 @@ class MsgUpdateParam(_message.Message):
     as_bytes: bytes
     as_float: float
     as_coin: _coin_pb2.Coin
-    def __init__(self, authority: _Optional[str] = ..., name: _Optional[str] = ..., as_bytes: _Optional[bytes] = ..., as_float: _Optional[float] = ..., as_coin: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ...) -> None: ...
+    def __init__(self, authority: _Optional[str] = ..., name: _Optional[str] = ..., as_bytes: _Optional[bytes] = ..., as_float: _Optional[float] = ..., as_coin: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParamResponse(_message.Message):
     __slots__ = ()
@@ -199,7 +199,7 @@ class MsgCreateClaim(_message.Message):
     supplier_operator_address: str
     session_header: _session_pb2.SessionHeader
     root_hash: bytes
-    def __init__(self, supplier_operator_address: _Optional[str] = ..., session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping]] = ..., root_hash: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, supplier_operator_address: _Optional[str] = ..., session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping[str, _Any]]] = ..., root_hash: _Optional[bytes] = ...) -> None: ...
 
 class MsgCreateClaimResponse(_message.Message):
     __slots__ = ()
@@ -213,7 +213,7 @@ class MsgSubmitProof(_message.Message):
     supplier_operator_address: str
     session_header: _session_pb2.SessionHeader
     proof: bytes
-    def __init__(self, supplier_operator_address: _Optional[str] = ..., session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping]] = ..., proof: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, supplier_operator_address: _Optional[str] = ..., session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping[str, _Any]]] = ..., proof: _Optional[bytes] = ...) -> None: ...
 
 class MsgSubmitProofResponse(_message.Message):
     __slots__ = ()

@@ -6,7 +6,7 @@ from relayminer.protocol.pb import shared_pb2 as _shared_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -16,7 +16,7 @@ class Relay(_message.Message):
     RES_FIELD_NUMBER: _ClassVar[int]
     req: RelayRequest
     res: RelayResponse
-    def __init__(self, req: _Optional[_Union[RelayRequest, _Mapping]] = ..., res: _Optional[_Union[RelayResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, req: _Optional[_Union[RelayRequest, _Mapping[str, _Any]]] = ..., res: _Optional[_Union[RelayResponse, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class RelayRequest(_message.Message):
     __slots__ = ("meta", "payload")
@@ -24,7 +24,7 @@ class RelayRequest(_message.Message):
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     meta: RelayRequestMetadata
     payload: bytes
-    def __init__(self, meta: _Optional[_Union[RelayRequestMetadata, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, meta: _Optional[_Union[RelayRequestMetadata, _Mapping[str, _Any]]] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class RelayRequestMetadata(_message.Message):
     __slots__ = ("session_header", "signature", "supplier_operator_address")
@@ -34,7 +34,7 @@ class RelayRequestMetadata(_message.Message):
     session_header: _session_pb2.SessionHeader
     signature: bytes
     supplier_operator_address: str
-    def __init__(self, session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping]] = ..., signature: _Optional[bytes] = ..., supplier_operator_address: _Optional[str] = ...) -> None: ...
+    def __init__(self, session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping[str, _Any]]] = ..., signature: _Optional[bytes] = ..., supplier_operator_address: _Optional[str] = ...) -> None: ...
 
 class RelayResponse(_message.Message):
     __slots__ = ("meta", "payload", "relay_miner_error", "payload_hash")
@@ -46,7 +46,7 @@ class RelayResponse(_message.Message):
     payload: bytes
     relay_miner_error: RelayMinerError
     payload_hash: bytes
-    def __init__(self, meta: _Optional[_Union[RelayResponseMetadata, _Mapping]] = ..., payload: _Optional[bytes] = ..., relay_miner_error: _Optional[_Union[RelayMinerError, _Mapping]] = ..., payload_hash: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, meta: _Optional[_Union[RelayResponseMetadata, _Mapping[str, _Any]]] = ..., payload: _Optional[bytes] = ..., relay_miner_error: _Optional[_Union[RelayMinerError, _Mapping[str, _Any]]] = ..., payload_hash: _Optional[bytes] = ...) -> None: ...
 
 class RelayResponseMetadata(_message.Message):
     __slots__ = ("session_header", "supplier_operator_signature")
@@ -54,7 +54,7 @@ class RelayResponseMetadata(_message.Message):
     SUPPLIER_OPERATOR_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     session_header: _session_pb2.SessionHeader
     supplier_operator_signature: bytes
-    def __init__(self, session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping]] = ..., supplier_operator_signature: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, session_header: _Optional[_Union[_session_pb2.SessionHeader, _Mapping[str, _Any]]] = ..., supplier_operator_signature: _Optional[bytes] = ...) -> None: ...
 
 class RelayMinerError(_message.Message):
     __slots__ = ("codespace", "code", "description", "message")
@@ -86,7 +86,7 @@ class RelayMiningDifficultyUpdate(_message.Message):
     DIFFICULTY_FIELD_NUMBER: _ClassVar[int]
     effective_height: int
     difficulty: RelayMiningDifficulty
-    def __init__(self, effective_height: _Optional[int] = ..., difficulty: _Optional[_Union[RelayMiningDifficulty, _Mapping]] = ...) -> None: ...
+    def __init__(self, effective_height: _Optional[int] = ..., difficulty: _Optional[_Union[RelayMiningDifficulty, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ServiceComputeUnitsPerRelayUpdate(_message.Message):
     __slots__ = ("effective_height", "service_id", "compute_units_per_relay")
@@ -104,7 +104,7 @@ class Params(_message.Message):
     TARGET_NUM_RELAYS_FIELD_NUMBER: _ClassVar[int]
     add_service_fee: _coin_pb2.Coin
     target_num_relays: int
-    def __init__(self, add_service_fee: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., target_num_relays: _Optional[int] = ...) -> None: ...
+    def __init__(self, add_service_fee: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., target_num_relays: _Optional[int] = ...) -> None: ...
 
 class QueryParamsRequest(_message.Message):
     __slots__ = ()
@@ -114,7 +114,7 @@ class QueryParamsResponse(_message.Message):
     __slots__ = ("params",)
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     params: Params
-    def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryGetServiceRequest(_message.Message):
     __slots__ = ("id", "dehydrated")
@@ -128,7 +128,7 @@ class QueryGetServiceResponse(_message.Message):
     __slots__ = ("service",)
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     service: _shared_pb2.Service
-    def __init__(self, service: _Optional[_Union[_shared_pb2.Service, _Mapping]] = ...) -> None: ...
+    def __init__(self, service: _Optional[_Union[_shared_pb2.Service, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryAllServicesRequest(_message.Message):
     __slots__ = ("pagination", "dehydrated")
@@ -136,7 +136,7 @@ class QueryAllServicesRequest(_message.Message):
     DEHYDRATED_FIELD_NUMBER: _ClassVar[int]
     pagination: _pagination_pb2.PageRequest
     dehydrated: bool
-    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping]] = ..., dehydrated: bool = ...) -> None: ...
+    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping[str, _Any]]] = ..., dehydrated: bool = ...) -> None: ...
 
 class QueryAllServicesResponse(_message.Message):
     __slots__ = ("service", "pagination")
@@ -144,7 +144,7 @@ class QueryAllServicesResponse(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     service: _containers.RepeatedCompositeFieldContainer[_shared_pb2.Service]
     pagination: _pagination_pb2.PageResponse
-    def __init__(self, service: _Optional[_Iterable[_Union[_shared_pb2.Service, _Mapping]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, service: _Optional[_Iterable[_Union[_shared_pb2.Service, _Mapping[str, _Any]]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryGetRelayMiningDifficultyRequest(_message.Message):
     __slots__ = ("serviceId",)
@@ -156,13 +156,13 @@ class QueryGetRelayMiningDifficultyResponse(_message.Message):
     __slots__ = ("relayMiningDifficulty",)
     RELAYMININGDIFFICULTY_FIELD_NUMBER: _ClassVar[int]
     relayMiningDifficulty: RelayMiningDifficulty
-    def __init__(self, relayMiningDifficulty: _Optional[_Union[RelayMiningDifficulty, _Mapping]] = ...) -> None: ...
+    def __init__(self, relayMiningDifficulty: _Optional[_Union[RelayMiningDifficulty, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryAllRelayMiningDifficultyRequest(_message.Message):
     __slots__ = ("pagination",)
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     pagination: _pagination_pb2.PageRequest
-    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping]] = ...) -> None: ...
+    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryAllRelayMiningDifficultyResponse(_message.Message):
     __slots__ = ("relayMiningDifficulty", "pagination")
@@ -170,7 +170,7 @@ class QueryAllRelayMiningDifficultyResponse(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     relayMiningDifficulty: _containers.RepeatedCompositeFieldContainer[RelayMiningDifficulty]
     pagination: _pagination_pb2.PageResponse
-    def __init__(self, relayMiningDifficulty: _Optional[_Iterable[_Union[RelayMiningDifficulty, _Mapping]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, relayMiningDifficulty: _Optional[_Iterable[_Union[RelayMiningDifficulty, _Mapping[str, _Any]]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryGetRelayMiningDifficultyAtHeightRequest(_message.Message):
     __slots__ = ("serviceId", "blockHeight")
@@ -184,7 +184,7 @@ class QueryGetRelayMiningDifficultyAtHeightResponse(_message.Message):
     __slots__ = ("relayMiningDifficulty",)
     RELAYMININGDIFFICULTY_FIELD_NUMBER: _ClassVar[int]
     relayMiningDifficulty: RelayMiningDifficulty
-    def __init__(self, relayMiningDifficulty: _Optional[_Union[RelayMiningDifficulty, _Mapping]] = ...) -> None: ...
+    def __init__(self, relayMiningDifficulty: _Optional[_Union[RelayMiningDifficulty, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryRelayMiningDifficultyHistoryRequest(_message.Message):
     __slots__ = ("serviceId", "pagination")
@@ -192,7 +192,7 @@ class QueryRelayMiningDifficultyHistoryRequest(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     serviceId: str
     pagination: _pagination_pb2.PageRequest
-    def __init__(self, serviceId: _Optional[str] = ..., pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping]] = ...) -> None: ...
+    def __init__(self, serviceId: _Optional[str] = ..., pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryRelayMiningDifficultyHistoryResponse(_message.Message):
     __slots__ = ("history", "pagination")
@@ -200,7 +200,7 @@ class QueryRelayMiningDifficultyHistoryResponse(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     history: _containers.RepeatedCompositeFieldContainer[RelayMiningDifficultyUpdate]
     pagination: _pagination_pb2.PageResponse
-    def __init__(self, history: _Optional[_Iterable[_Union[RelayMiningDifficultyUpdate, _Mapping]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, history: _Optional[_Iterable[_Union[RelayMiningDifficultyUpdate, _Mapping[str, _Any]]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryComputeUnitsPerRelayAtHeightRequest(_message.Message):
     __slots__ = ("serviceId", "blockHeight")
@@ -222,7 +222,7 @@ class QueryComputeUnitsPerRelayHistoryRequest(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     serviceId: str
     pagination: _pagination_pb2.PageRequest
-    def __init__(self, serviceId: _Optional[str] = ..., pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping]] = ...) -> None: ...
+    def __init__(self, serviceId: _Optional[str] = ..., pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryComputeUnitsPerRelayHistoryResponse(_message.Message):
     __slots__ = ("history", "pagination")
@@ -230,7 +230,7 @@ class QueryComputeUnitsPerRelayHistoryResponse(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     history: _containers.RepeatedCompositeFieldContainer[ServiceComputeUnitsPerRelayUpdate]
     pagination: _pagination_pb2.PageResponse
-    def __init__(self, history: _Optional[_Iterable[_Union[ServiceComputeUnitsPerRelayUpdate, _Mapping]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, history: _Optional[_Iterable[_Union[ServiceComputeUnitsPerRelayUpdate, _Mapping[str, _Any]]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParams(_message.Message):
     __slots__ = ("authority", "params")
@@ -238,7 +238,7 @@ class MsgUpdateParams(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     authority: str
     params: Params
-    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParamsResponse(_message.Message):
     __slots__ = ()
@@ -254,7 +254,7 @@ class MsgUpdateParam(_message.Message):
     name: str
     as_coin: _coin_pb2.Coin
     as_uint64: int
-    def __init__(self, authority: _Optional[str] = ..., name: _Optional[str] = ..., as_coin: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., as_uint64: _Optional[int] = ...) -> None: ...
+    def __init__(self, authority: _Optional[str] = ..., name: _Optional[str] = ..., as_coin: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., as_uint64: _Optional[int] = ...) -> None: ...
 
 class MsgUpdateParamResponse(_message.Message):
     __slots__ = ()
@@ -266,7 +266,7 @@ class MsgAddService(_message.Message):
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     owner_address: str
     service: _shared_pb2.Service
-    def __init__(self, owner_address: _Optional[str] = ..., service: _Optional[_Union[_shared_pb2.Service, _Mapping]] = ...) -> None: ...
+    def __init__(self, owner_address: _Optional[str] = ..., service: _Optional[_Union[_shared_pb2.Service, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgAddServiceResponse(_message.Message):
     __slots__ = ()

@@ -4,7 +4,7 @@ from relayminer.protocol.pb import shared_pb2 as _shared_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -36,7 +36,7 @@ class Session(_message.Message):
     num_blocks_per_session: int
     application: _application_pb2.Application
     suppliers: _containers.RepeatedCompositeFieldContainer[_shared_pb2.Supplier]
-    def __init__(self, header: _Optional[_Union[SessionHeader, _Mapping]] = ..., session_id: _Optional[str] = ..., session_number: _Optional[int] = ..., num_blocks_per_session: _Optional[int] = ..., application: _Optional[_Union[_application_pb2.Application, _Mapping]] = ..., suppliers: _Optional[_Iterable[_Union[_shared_pb2.Supplier, _Mapping]]] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[SessionHeader, _Mapping[str, _Any]]] = ..., session_id: _Optional[str] = ..., session_number: _Optional[int] = ..., num_blocks_per_session: _Optional[int] = ..., application: _Optional[_Union[_application_pb2.Application, _Mapping[str, _Any]]] = ..., suppliers: _Optional[_Iterable[_Union[_shared_pb2.Supplier, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class Params(_message.Message):
     __slots__ = ("num_suppliers_per_session",)
@@ -50,7 +50,7 @@ class ParamsUpdate(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     effective_height: int
     params: Params
-    def __init__(self, effective_height: _Optional[int] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, effective_height: _Optional[int] = ..., params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryParamsRequest(_message.Message):
     __slots__ = ()
@@ -60,7 +60,7 @@ class QueryParamsResponse(_message.Message):
     __slots__ = ("params",)
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     params: Params
-    def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryGetSessionRequest(_message.Message):
     __slots__ = ("application_address", "service_id", "block_height")
@@ -76,7 +76,7 @@ class QueryGetSessionResponse(_message.Message):
     __slots__ = ("session",)
     SESSION_FIELD_NUMBER: _ClassVar[int]
     session: Session
-    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
+    def __init__(self, session: _Optional[_Union[Session, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParams(_message.Message):
     __slots__ = ("authority", "params")
@@ -84,7 +84,7 @@ class MsgUpdateParams(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     authority: str
     params: Params
-    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParamsResponse(_message.Message):
     __slots__ = ()

@@ -4,7 +4,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -42,7 +42,7 @@ class Service(_message.Message):
     compute_units_per_relay: int
     owner_address: str
     metadata: Metadata
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., compute_units_per_relay: _Optional[int] = ..., owner_address: _Optional[str] = ..., metadata: _Optional[_Union[Metadata, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., compute_units_per_relay: _Optional[int] = ..., owner_address: _Optional[str] = ..., metadata: _Optional[_Union[Metadata, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Metadata(_message.Message):
     __slots__ = ("card",)
@@ -64,7 +64,7 @@ class SupplierServiceConfig(_message.Message):
     service_id: str
     endpoints: _containers.RepeatedCompositeFieldContainer[SupplierEndpoint]
     rev_share: _containers.RepeatedCompositeFieldContainer[ServiceRevenueShare]
-    def __init__(self, service_id: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[SupplierEndpoint, _Mapping]]] = ..., rev_share: _Optional[_Iterable[_Union[ServiceRevenueShare, _Mapping]]] = ...) -> None: ...
+    def __init__(self, service_id: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[SupplierEndpoint, _Mapping[str, _Any]]]] = ..., rev_share: _Optional[_Iterable[_Union[ServiceRevenueShare, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class SupplierEndpoint(_message.Message):
     __slots__ = ("url", "rpc_type", "configs")
@@ -74,7 +74,7 @@ class SupplierEndpoint(_message.Message):
     url: str
     rpc_type: RPCType
     configs: _containers.RepeatedCompositeFieldContainer[ConfigOption]
-    def __init__(self, url: _Optional[str] = ..., rpc_type: _Optional[_Union[RPCType, str]] = ..., configs: _Optional[_Iterable[_Union[ConfigOption, _Mapping]]] = ...) -> None: ...
+    def __init__(self, url: _Optional[str] = ..., rpc_type: _Optional[_Union[RPCType, str]] = ..., configs: _Optional[_Iterable[_Union[ConfigOption, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class ServiceRevenueShare(_message.Message):
     __slots__ = ("address", "rev_share_percentage")
@@ -106,7 +106,7 @@ class Supplier(_message.Message):
     services: _containers.RepeatedCompositeFieldContainer[SupplierServiceConfig]
     unstake_session_end_height: int
     service_config_history: _containers.RepeatedCompositeFieldContainer[ServiceConfigUpdate]
-    def __init__(self, owner_address: _Optional[str] = ..., operator_address: _Optional[str] = ..., stake: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., services: _Optional[_Iterable[_Union[SupplierServiceConfig, _Mapping]]] = ..., unstake_session_end_height: _Optional[int] = ..., service_config_history: _Optional[_Iterable[_Union[ServiceConfigUpdate, _Mapping]]] = ...) -> None: ...
+    def __init__(self, owner_address: _Optional[str] = ..., operator_address: _Optional[str] = ..., stake: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., services: _Optional[_Iterable[_Union[SupplierServiceConfig, _Mapping[str, _Any]]]] = ..., unstake_session_end_height: _Optional[int] = ..., service_config_history: _Optional[_Iterable[_Union[ServiceConfigUpdate, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class ServiceConfigUpdate(_message.Message):
     __slots__ = ("operator_address", "service", "activation_height", "deactivation_height")
@@ -118,7 +118,7 @@ class ServiceConfigUpdate(_message.Message):
     service: SupplierServiceConfig
     activation_height: int
     deactivation_height: int
-    def __init__(self, operator_address: _Optional[str] = ..., service: _Optional[_Union[SupplierServiceConfig, _Mapping]] = ..., activation_height: _Optional[int] = ..., deactivation_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, operator_address: _Optional[str] = ..., service: _Optional[_Union[SupplierServiceConfig, _Mapping[str, _Any]]] = ..., activation_height: _Optional[int] = ..., deactivation_height: _Optional[int] = ...) -> None: ...
 
 class Params(_message.Message):
     __slots__ = ("num_blocks_per_session", "grace_period_end_offset_blocks", "claim_window_open_offset_blocks", "claim_window_close_offset_blocks", "proof_window_open_offset_blocks", "proof_window_close_offset_blocks", "supplier_unbonding_period_sessions", "application_unbonding_period_sessions", "compute_units_to_tokens_multiplier", "gateway_unbonding_period_sessions", "compute_unit_cost_granularity", "session_grid_anchor_height", "session_number_at_anchor")
@@ -156,7 +156,7 @@ class ParamsUpdate(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     effective_height: int
     params: Params
-    def __init__(self, effective_height: _Optional[int] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, effective_height: _Optional[int] = ..., params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryParamsRequest(_message.Message):
     __slots__ = ()
@@ -166,7 +166,7 @@ class QueryParamsResponse(_message.Message):
     __slots__ = ("params",)
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     params: Params
-    def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryParamsAtHeightRequest(_message.Message):
     __slots__ = ("height",)
@@ -178,7 +178,7 @@ class QueryParamsAtHeightResponse(_message.Message):
     __slots__ = ("params",)
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     params: Params
-    def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParams(_message.Message):
     __slots__ = ("authority", "params")
@@ -186,7 +186,7 @@ class MsgUpdateParams(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     authority: str
     params: Params
-    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParamsResponse(_message.Message):
     __slots__ = ()

@@ -6,7 +6,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -27,7 +27,7 @@ class Params(_message.Message):
     STAKING_FEE_FIELD_NUMBER: _ClassVar[int]
     min_stake: _coin_pb2.Coin
     staking_fee: _coin_pb2.Coin
-    def __init__(self, min_stake: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., staking_fee: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ...) -> None: ...
+    def __init__(self, min_stake: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., staking_fee: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryParamsRequest(_message.Message):
     __slots__ = ()
@@ -37,7 +37,7 @@ class QueryParamsResponse(_message.Message):
     __slots__ = ("params",)
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     params: Params
-    def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryGetSupplierRequest(_message.Message):
     __slots__ = ("operator_address", "dehydrated")
@@ -51,7 +51,7 @@ class QueryGetSupplierResponse(_message.Message):
     __slots__ = ("supplier",)
     SUPPLIER_FIELD_NUMBER: _ClassVar[int]
     supplier: _shared_pb2.Supplier
-    def __init__(self, supplier: _Optional[_Union[_shared_pb2.Supplier, _Mapping]] = ...) -> None: ...
+    def __init__(self, supplier: _Optional[_Union[_shared_pb2.Supplier, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class QueryAllSuppliersRequest(_message.Message):
     __slots__ = ("pagination", "service_id", "operator_address", "owner_address", "dehydrated")
@@ -65,7 +65,7 @@ class QueryAllSuppliersRequest(_message.Message):
     operator_address: str
     owner_address: str
     dehydrated: bool
-    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping]] = ..., service_id: _Optional[str] = ..., operator_address: _Optional[str] = ..., owner_address: _Optional[str] = ..., dehydrated: bool = ...) -> None: ...
+    def __init__(self, pagination: _Optional[_Union[_pagination_pb2.PageRequest, _Mapping[str, _Any]]] = ..., service_id: _Optional[str] = ..., operator_address: _Optional[str] = ..., owner_address: _Optional[str] = ..., dehydrated: bool = ...) -> None: ...
 
 class QueryAllSuppliersResponse(_message.Message):
     __slots__ = ("supplier", "pagination")
@@ -73,7 +73,7 @@ class QueryAllSuppliersResponse(_message.Message):
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
     supplier: _containers.RepeatedCompositeFieldContainer[_shared_pb2.Supplier]
     pagination: _pagination_pb2.PageResponse
-    def __init__(self, supplier: _Optional[_Iterable[_Union[_shared_pb2.Supplier, _Mapping]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, supplier: _Optional[_Iterable[_Union[_shared_pb2.Supplier, _Mapping[str, _Any]]]] = ..., pagination: _Optional[_Union[_pagination_pb2.PageResponse, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParams(_message.Message):
     __slots__ = ("authority", "params")
@@ -81,7 +81,7 @@ class MsgUpdateParams(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     authority: str
     params: Params
-    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParamsResponse(_message.Message):
     __slots__ = ()
@@ -99,7 +99,7 @@ class MsgStakeSupplier(_message.Message):
     operator_address: str
     stake: _coin_pb2.Coin
     services: _containers.RepeatedCompositeFieldContainer[_shared_pb2.SupplierServiceConfig]
-    def __init__(self, signer: _Optional[str] = ..., owner_address: _Optional[str] = ..., operator_address: _Optional[str] = ..., stake: _Optional[_Union[_coin_pb2.Coin, _Mapping]] = ..., services: _Optional[_Iterable[_Union[_shared_pb2.SupplierServiceConfig, _Mapping]]] = ...) -> None: ...
+    def __init__(self, signer: _Optional[str] = ..., owner_address: _Optional[str] = ..., operator_address: _Optional[str] = ..., stake: _Optional[_Union[_coin_pb2.Coin, _Mapping[str, _Any]]] = ..., services: _Optional[_Iterable[_Union[_shared_pb2.SupplierServiceConfig, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class MsgStakeSupplierResponse(_message.Message):
     __slots__ = ()
@@ -135,7 +135,7 @@ class EventSupplierUnbondingBegin(_message.Message):
     reason: SupplierUnbondingReason
     session_end_height: int
     unbonding_end_height: int
-    def __init__(self, supplier: _Optional[_Union[_shared_pb2.Supplier, _Mapping]] = ..., reason: _Optional[_Union[SupplierUnbondingReason, str]] = ..., session_end_height: _Optional[int] = ..., unbonding_end_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, supplier: _Optional[_Union[_shared_pb2.Supplier, _Mapping[str, _Any]]] = ..., reason: _Optional[_Union[SupplierUnbondingReason, str]] = ..., session_end_height: _Optional[int] = ..., unbonding_end_height: _Optional[int] = ...) -> None: ...
 
 class EventSupplierUnbondingEnd(_message.Message):
     __slots__ = ("supplier", "reason", "session_end_height", "unbonding_end_height")
@@ -147,7 +147,7 @@ class EventSupplierUnbondingEnd(_message.Message):
     reason: SupplierUnbondingReason
     session_end_height: int
     unbonding_end_height: int
-    def __init__(self, supplier: _Optional[_Union[_shared_pb2.Supplier, _Mapping]] = ..., reason: _Optional[_Union[SupplierUnbondingReason, str]] = ..., session_end_height: _Optional[int] = ..., unbonding_end_height: _Optional[int] = ...) -> None: ...
+    def __init__(self, supplier: _Optional[_Union[_shared_pb2.Supplier, _Mapping[str, _Any]]] = ..., reason: _Optional[_Union[SupplierUnbondingReason, str]] = ..., session_end_height: _Optional[int] = ..., unbonding_end_height: _Optional[int] = ...) -> None: ...
 
 class EventSupplierServiceConfigActivated(_message.Message):
     __slots__ = ("activation_height", "operator_address", "service_id")

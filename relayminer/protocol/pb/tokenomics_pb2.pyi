@@ -3,7 +3,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -101,7 +101,7 @@ class Params(_message.Message):
     mint_equals_burn_claim_distribution: MintEqualsBurnClaimDistribution
     mint_ratio: float
     overservicing_bonus_multiplier: int
-    def __init__(self, mint_allocation_percentages: _Optional[_Union[MintAllocationPercentages, _Mapping]] = ..., dao_reward_address: _Optional[str] = ..., global_inflation_per_claim: _Optional[float] = ..., mint_equals_burn_claim_distribution: _Optional[_Union[MintEqualsBurnClaimDistribution, _Mapping]] = ..., mint_ratio: _Optional[float] = ..., overservicing_bonus_multiplier: _Optional[int] = ...) -> None: ...
+    def __init__(self, mint_allocation_percentages: _Optional[_Union[MintAllocationPercentages, _Mapping[str, _Any]]] = ..., dao_reward_address: _Optional[str] = ..., global_inflation_per_claim: _Optional[float] = ..., mint_equals_burn_claim_distribution: _Optional[_Union[MintEqualsBurnClaimDistribution, _Mapping[str, _Any]]] = ..., mint_ratio: _Optional[float] = ..., overservicing_bonus_multiplier: _Optional[int] = ...) -> None: ...
 
 class QueryParamsRequest(_message.Message):
     __slots__ = ()
@@ -111,7 +111,7 @@ class QueryParamsResponse(_message.Message):
     __slots__ = ("params",)
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     params: Params
-    def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParams(_message.Message):
     __slots__ = ("authority", "params")
@@ -119,7 +119,7 @@ class MsgUpdateParams(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     authority: str
     params: Params
-    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class MsgUpdateParamsResponse(_message.Message):
     __slots__ = ()
@@ -184,7 +184,7 @@ class EventClaimSettled(_message.Message):
     minted_upokt: str
     overservicing_loss_upokt: str
     deflation_loss_upokt: str
-    def __init__(self, proof_requirement_int: _Optional[int] = ..., num_relays: _Optional[int] = ..., num_claimed_compute_units: _Optional[int] = ..., num_estimated_compute_units: _Optional[int] = ..., claimed_upokt: _Optional[str] = ..., service_id: _Optional[str] = ..., application_address: _Optional[str] = ..., session_end_block_height: _Optional[int] = ..., claim_proof_status_int: _Optional[int] = ..., supplier_operator_address: _Optional[str] = ..., reward_distribution: _Optional[_Mapping[str, str]] = ..., reward_distribution_detailed: _Optional[_Iterable[_Union[RewardDistributionDetail, _Mapping]]] = ..., settled_upokt: _Optional[str] = ..., mint_ratio: _Optional[str] = ..., session_id: _Optional[str] = ..., supplier_owner_address: _Optional[str] = ..., num_estimated_relays: _Optional[int] = ..., minted_upokt: _Optional[str] = ..., overservicing_loss_upokt: _Optional[str] = ..., deflation_loss_upokt: _Optional[str] = ...) -> None: ...
+    def __init__(self, proof_requirement_int: _Optional[int] = ..., num_relays: _Optional[int] = ..., num_claimed_compute_units: _Optional[int] = ..., num_estimated_compute_units: _Optional[int] = ..., claimed_upokt: _Optional[str] = ..., service_id: _Optional[str] = ..., application_address: _Optional[str] = ..., session_end_block_height: _Optional[int] = ..., claim_proof_status_int: _Optional[int] = ..., supplier_operator_address: _Optional[str] = ..., reward_distribution: _Optional[_Mapping[str, str]] = ..., reward_distribution_detailed: _Optional[_Iterable[_Union[RewardDistributionDetail, _Mapping[str, _Any]]]] = ..., settled_upokt: _Optional[str] = ..., mint_ratio: _Optional[str] = ..., session_id: _Optional[str] = ..., supplier_owner_address: _Optional[str] = ..., num_estimated_relays: _Optional[int] = ..., minted_upokt: _Optional[str] = ..., overservicing_loss_upokt: _Optional[str] = ..., deflation_loss_upokt: _Optional[str] = ...) -> None: ...
 
 class EventClaimExpired(_message.Message):
     __slots__ = ("expiration_reason", "num_relays", "num_claimed_compute_units", "num_estimated_compute_units", "claimed_upokt", "service_id", "application_address", "session_end_block_height", "claim_proof_status_int", "supplier_operator_address", "num_estimated_relays")
