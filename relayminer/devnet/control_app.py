@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quart import Response, request
 from quart_trio import QuartTrio
 
 from relayminer.devnet.comet_json import dumps
-from relayminer.devnet.control import Control
 from relayminer.devnet.errors import ControlError, DevnetError
+
+if TYPE_CHECKING:
+    from relayminer.devnet.control import Control
 
 
 def create_control_app(control: Control) -> QuartTrio:

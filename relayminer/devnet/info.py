@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path  # noqa: TC003 - cattrs resolves annotations of this module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cattrs
 import yaml
 from attrs import field, frozen
 
 from relayminer.devnet.errors import DevnetInfoError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INFO_FILE = "devnet.json"
 KEYS_FILE = "supplier-keys.yaml"

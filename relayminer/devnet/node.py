@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from relayminer.devnet.subscriptions import EventBus
 
 NANOSECONDS_PER_MILLISECOND = 1_000_000
+STEP_POLLS = 500
+STEP_POLL_SECONDS = 0.001
 
 
 class Node:
@@ -103,10 +105,18 @@ class Node:
         """
         block = self._produce()
         for _ in range(blocks - 1):
-            await trio.lowlevel.checkpoint()  # subscribers and queries get their turn in between
+            await self._let_subscribers_read()
             block = self._produce()
         await trio.lowlevel.checkpoint()
         return block
+
+    async def _let_subscribers_read(self) -> None:
+        """Give everyone a turn, so that a long step does not cancel those who do read."""
+        await trio.lowlevel.checkpoint()
+        for _ in range(STEP_POLLS):
+            if not self.bus.crowded:
+                return
+            await trio.sleep(STEP_POLL_SECONDS)
 
     async def wait_height(self, height: int) -> None:
         """Return when the chain has reached `height`."""

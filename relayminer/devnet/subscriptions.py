@@ -55,6 +55,11 @@ class Subscription:
             return True  # its reader is already gone
         return True
 
+    @property
+    def waiting_events(self) -> int:
+        """How many events are buffered."""
+        return self.events.statistics().current_buffer_used
+
     def close(self) -> None:
         """End it; what is buffered can still be read."""
         self._send.close()
@@ -84,6 +89,11 @@ class EventBus:
     def __len__(self) -> int:
         """How many subscriptions live."""
         return sum(len(queries) for queries in self._clients.values())
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some subscriber's buffer is more than half full."""
+        return any(2 * each.waiting_events > self._buffer_events for each in self._all())
 
     def subscribe(self, client: str, query_text: str) -> Subscription:
         """A new subscription of `client`.
