@@ -57,9 +57,7 @@ def is_staked_for(application: application_pb2.Application, service_id: str, hei
     )
 
 
-def unbonding_end(
-    shared: shared_pb2.Params, application: application_pb2.Application
-) -> int:
+def unbonding_end(shared: shared_pb2.Params, application: application_pb2.Application) -> int:
     """The height at which an unbonding application gets its stake back."""
     blocks = shared.application_unbonding_period_sessions * shared.num_blocks_per_session
     return application.unstake_session_end_height + blocks
@@ -68,7 +66,7 @@ def unbonding_end(
 def emit_unbonding_begin(
     ctx: Context,
     application: application_pb2.Application,
-    reason: application_pb2.ApplicationUnbondingReason.ValueType,
+    reason: application_pb2.ApplicationUnbondingReason,
 ) -> None:
     """Say that the application has begun to unbond at the current session's end."""
     shared = params.shared(ctx.store)

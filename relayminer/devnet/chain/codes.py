@@ -9,7 +9,7 @@ from relayminer.devnet.chain.errors import ChainError
 
 
 class Registered:
-    """One registered error; calling it makes the error, with a detail in front when given."""
+    """One registered error; calling it makes an exception with a detail in front."""
 
     __slots__ = ("code", "codespace", "text")
 
@@ -18,13 +18,16 @@ class Registered:
         self.code = code
         self.text = text
 
-    def __call__(self, detail: str | None = None) -> ChainError:
-        """The error to raise."""
-        text = self.text if detail is None else f"{detail}: {self.text}"
-        return ChainError(self.codespace, self.code, text)
+    def __call__(self, detail: str) -> ChainError:
+        """The error to raise, `detail: ` in front of its text."""
+        return ChainError(self.codespace, self.code, f"{detail}: {self.text}")
+
+    def bare(self) -> ChainError:
+        """The error to raise, with its text alone."""
+        return ChainError(self.codespace, self.code, self.text)
 
 
-# cosmos-sdk: types/errors/errors.go
+# Errors of cosmos-sdk, types/errors/errors.go.
 SDK_TX_DECODE = Registered("sdk", 2, "tx parse error")
 SDK_UNAUTHORIZED = Registered("sdk", 4, "unauthorized")
 SDK_INSUFFICIENT_FUNDS = Registered("sdk", 5, "insufficient funds")
@@ -46,7 +49,7 @@ SDK_NOT_SUPPORTED = Registered("sdk", 37, "feature not supported")
 SDK_INVALID_GAS_LIMIT = Registered("sdk", 41, "invalid gas limit")
 SDK_TX_TIMEOUT = Registered("sdk", 42, "tx timeout")
 
-# poktroll: x/proof/types/errors.go
+# Errors of poktroll, x/proof/types/errors.go.
 PROOF_INVALID_SIGNER = Registered(
     "proof", 1100, "expected gov account as only signer for proposal message"
 )
@@ -87,7 +90,7 @@ PROOF_FEE_NOT_DEDUCTED = Registered("proof", 1128, "failed to deduct proof submi
 PROOF_NOT_REQUIRED = Registered("proof", 1129, "proof not required")
 PROOF_INVALID_DIFFICULTY = Registered("proof", 1130, "invalid relay difficulty")
 
-# poktroll: x/session/types/errors.go
+# Errors of poktroll, x/session/types/errors.go.
 SESSION_HYDRATION = Registered("session", 1101, "error during session hydration")
 SESSION_APPLICATION_NOT_FOUND = Registered(
     "session", 1102, "application for session not found not found "
@@ -102,7 +105,7 @@ SESSION_INVALID_ID = Registered("session", 1108, "invalid sessionId")
 SESSION_APPLICATION_NOT_ACTIVE = Registered("session", 1109, "application is not active")
 SESSION_PARAM_INVALID = Registered("session", 1110, "the provided param is invalid")
 
-# poktroll: x/shared/types/errors.go
+# Errors of poktroll, x/shared/types/errors.go.
 SHARED_INVALID_SIGNER = Registered(
     "shared", 1100, "expected gov account as only signer for proposal message"
 )
@@ -115,10 +118,8 @@ SHARED_INVALID_SERVICE_NAME = Registered("shared", 1109, "invalid service name")
 SHARED_INVALID_COMPUTE_UNITS = Registered("shared", 1110, "invalid compute units per relay")
 SHARED_INVALID_METADATA = Registered("shared", 1111, "invalid service metadata")
 
-# poktroll: x/service/types/errors.go
-SERVICE_INVALID_ADDRESS = Registered(
-    "service", 1102, "invalid address when adding a new service"
-)
+# Errors of poktroll, x/service/types/errors.go.
+SERVICE_INVALID_ADDRESS = Registered("service", 1102, "invalid address when adding a new service")
 SERVICE_NOT_ENOUGH_FUNDS = Registered("service", 1108, "not enough funds to add service")
 SERVICE_INVALID_RELAY_RESPONSE = Registered("service", 1110, "invalid relay response")
 SERVICE_INVALID_RELAY_REQUEST = Registered("service", 1111, "invalid relay request")
@@ -127,7 +128,7 @@ SERVICE_PARAM_INVALID = Registered("service", 1115, "the provided param is inval
 SERVICE_NOT_FOUND = Registered("service", 1117, "service not found")
 SERVICE_UNAUTHORIZED = Registered("service", 1118, "unauthorized service operation")
 
-# poktroll: x/supplier/types/errors.go, x/application/types/errors.go
+# Errors of poktroll, x/supplier/types/errors.go, x/application/types/errors.go.
 SUPPLIER_INVALID_STAKE = Registered("supplier", 1101, "invalid supplier stake")
 SUPPLIER_INVALID_ADDRESS = Registered("supplier", 1102, "invalid address")
 SUPPLIER_NOT_FOUND = Registered("supplier", 1103, "supplier not found")
@@ -150,15 +151,13 @@ APPLICATION_NOT_DELEGATED = Registered("application", 1111, "application not del
 APPLICATION_IS_UNSTAKING = Registered("application", 1112, "application is in unbonding period")
 GATEWAY_IS_INACTIVE = Registered("gateway", 1108, "gateway is no longer active")
 
-# poktroll: x/tokenomics/types/errors.go
+# Errors of poktroll, x/tokenomics/types/errors.go.
 TOKENOMICS_HEADER_INVALID = Registered(
     "tokenomics", 1103, "provided claim's session header is invalid"
 )
 TOKENOMICS_SUPPLIER_NOT_FOUND = Registered("tokenomics", 1105, "supplier not found")
 TOKENOMICS_APPLICATION_NOT_FOUND = Registered("tokenomics", 1106, "application not found")
-TOKENOMICS_ROOT_INVALID = Registered(
-    "tokenomics", 1109, "the root hash in the claim is invalid"
-)
+TOKENOMICS_ROOT_INVALID = Registered("tokenomics", 1109, "the root hash in the claim is invalid")
 TOKENOMICS_STAKE_INVALID = Registered(
     "tokenomics", 1110, "application stake cannot be reduced to a -ve amount"
 )

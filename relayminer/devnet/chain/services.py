@@ -60,9 +60,7 @@ def record_change(ctx: Context, before: shared_pb2.Service, after: shared_pb2.Se
     ctx.store.set(COMPUTE_UNITS, (after.id, start), after.compute_units_per_relay)
 
 
-def difficulty_at(
-    store: Store, service_id: str, height: int
-) -> service_pb2.RelayMiningDifficulty:
+def difficulty_at(store: Store, service_id: str, height: int) -> service_pb2.RelayMiningDifficulty:
     """The difficulty in force at `height`; the base difficulty when no entry reaches it."""
     found: service_pb2.RelayMiningDifficulty | None = None
     for (entry_id, effective), value in store.items(DIFFICULTY_HISTORY):

@@ -48,9 +48,7 @@ def hydrated(store: Store, operator: str, height: int) -> shared_pb2.Supplier | 
 
 def history(store: Store, operator: str) -> Iterable[shared_pb2.ServiceConfigUpdate]:
     """The configuration updates of a supplier, in store order (service, then height)."""
-    return (
-        update for (_, _, owner), update in store.items(CONFIG_UPDATES) if owner == operator
-    )
+    return (update for (_, _, owner), update in store.items(CONFIG_UPDATES) if owner == operator)
 
 
 def put_history(
