@@ -85,8 +85,12 @@ class KeyringSettings:
 
     backend: str = "test"
     dir: Path | None = None
+    """Parent of `keyring-test` or `keyring-file`; by default `~/.pocket`."""
     app_name: str = "pocket"
     key_names: tuple[str, ...] = ()
+    """Keys to load; empty: all."""
+    passphrase_file: Path | None = None
+    """Of the backend `file`: its first line is the passphrase. Without it a terminal is asked."""
 
 
 @frozen(kw_only=True)

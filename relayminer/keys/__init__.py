@@ -1,1 +1,20 @@
-"""Where supplier keys come from, and how they are kept out of sight."""
+"""Supplier keys: read once, held so that nothing can show them."""
+
+from __future__ import annotations
+
+from relayminer.keys.errors import KeyLoadError, MnemonicError
+from relayminer.keys.hardening import protect_process
+from relayminer.keys.loading import SupplierKeys, load_keys
+from relayminer.keys.sources import KeyringSource, KeysDirectory, KeysFile, KeySource
+
+__all__ = [
+    "KeyLoadError",
+    "KeySource",
+    "KeyringSource",
+    "KeysDirectory",
+    "KeysFile",
+    "MnemonicError",
+    "SupplierKeys",
+    "load_keys",
+    "protect_process",
+]

@@ -1,0 +1,26 @@
+"""What can be wrong with key sources. No message ever holds key material."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relayminer.errors import RelayMinerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class KeyLoadError(RelayMinerError):
+    """Keys that cannot be loaded.
+
+    Attributes:
+        problems: what is wrong, each with the file, the place in it, and what to do.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("keys cannot be loaded:\n" + "\n".join(f"  - {one}" for one in problems))
+        self.problems = tuple(problems)
+
+
+class MnemonicError(RelayMinerError):
+    """Words that are no BIP-39 mnemonic, or a derivation path that is none."""
