@@ -1,0 +1,58 @@
+"""`python -m benchmarks [--json FILE] [--only PART ...]`: measure, print a table, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from benchmarks.figures import table, write_json
+
+if TYPE_CHECKING:
+    from benchmarks.figures import Figure
+
+PARTS = ("micro", "trie", "relayer")
+CONNECTIONS = (1, 10, 50, 100)
+
+
+def main() -> None:
+    """Measure the parts asked for."""
+    arguments = _arguments()
+    parts = arguments.only or PARTS
+    console = Console()
+    figures: list[Figure] = []
+    if "micro" in parts:
+        from benchmarks.micro import cache_figures, proof_figures, relay_figures  # noqa: PLC0415
+
+        figures += [*relay_figures(), *proof_figures(), *cache_figures()]
+    if "trie" in parts:
+        from benchmarks.tries import trie_figures  # noqa: PLC0415 - needs the store
+
+        figures += trie_figures()
+    if "relayer" in parts:
+        from benchmarks.relay_path import relay_figures as path_figures  # noqa: PLC0415
+
+        figures += path_figures(
+            connections=arguments.connections, seconds=arguments.seconds, console=console
+        )
+    console.print(table(figures))
+    if arguments.json is not None:
+        write_json(arguments.json, figures)
+        console.print(f"written: {arguments.json}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="parts to measure; default all")
+    parser.add_argument(
+        "--connections", nargs="+", type=int, default=list(CONNECTIONS), help="load levels"
+    )
+    parser.add_argument("--seconds", type=float, default=4.0, help="measured time of each level")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

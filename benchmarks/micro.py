@@ -1,0 +1,154 @@
+"""The parts of a relay that cost most, one by one."""
+
+from __future__ import annotations
+
+import math
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from benchmarks.figures import Figure, at_most
+from benchmarks.sample import Parties, response_payload, signed_request
+from benchmarks.timing import cpu_us
+from relayminer.protocol.relay import request_hash, sign_response, stored_relay
+from relayminer.protocol.ring import parse_ring_signature, verify_ring_signature
+from relayminer.smst import Trie, encode_proof, verify_proof_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relayminer.protocol.pb.service_pb2 import RelayRequest
+
+LEAVES = 10_000
+SAMPLES = 256
+
+
+def ring_verify_us(requests: Sequence[RelayRequest]) -> float:
+    """Parsing and verifying one two-member ring signature, microseconds."""
+    signed = [(request_hash(request), request.meta.signature) for request in requests]
+
+    def verify(number: int) -> None:
+        digest, signature = signed[number % len(signed)]
+        if not verify_ring_signature(digest, parse_ring_signature(signature)):
+            raise AssertionError("a sample signature does not verify")
+
+    return cpu_us(verify)
+
+
+def sample_requests(count: int = SAMPLES) -> list[RelayRequest]:
+    """Signed requests, all different."""
+    parties = Parties()
+    return [
+        signed_request(
+            parties.header, parties.supplier.address, parties.ring, parties.gateway, number
+        )
+        for number in range(count)
+    ]
+
+
+def relay_figures() -> list[Figure]:
+    """Ring, signature, hash."""
+    parties = Parties()
+    requests = sample_requests()
+    payload = response_payload()
+    response = sign_response(parties.header, payload, parties.supplier)
+    return [
+        at_most("ring_verify_us", ring_verify_us(requests), "us", 250),
+        at_most(
+            "sign_us",
+            cpu_us(lambda _: sign_response(parties.header, payload, parties.supplier)),
+            "us",
+            50,
+        ),
+        Figure(
+            "relay_hash_us",
+            cpu_us(lambda number: stored_relay(requests[number % SAMPLES], response)),
+            "us",
+        ),
+    ]
+
+
+def proof_figures() -> list[Figure]:
+    """The closest proof of a trie of 10,000 leaves, gob included."""
+    trie = Trie(keep_values=True)
+    for number in range(LEAVES):
+        trie.update(leaf_key(number), leaf_value(number), 100)
+    trie.commit()
+    root = trie.root
+
+    def prove(number: int) -> bytes:
+        return encode_proof(trie.prove_closest(leaf_key(number)).compact())
+
+    proofs = [prove(number) for number in range(64)]
+    return [
+        at_most("closest_proof_us", cpu_us(prove), "us", 10_000),
+        Figure(
+            "proof_verify_us",
+            cpu_us(lambda number: verify_proof_bytes(proofs[number % 64], root)),
+            "us",
+        ),
+    ]
+
+
+def leaf_key(number: int) -> bytes:
+    """A relay hash."""
+    return sha256(b"leaf %d" % number).digest()
+
+
+def leaf_value(number: int) -> bytes:
+    """About 1 KB, as a relay has."""
+    return sha256(b"value %d" % number).digest() * 32
+
+
+@frozen
+class _Numbers:
+    """A cache type that is never asked anything."""
+
+    name: str = "numbers"
+    memory_seconds: float = math.inf
+
+
+class _Uncounted:
+    """Metrics that nobody reads."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def of(self, _name: str) -> Any:
+        """Itself, for every cache type and metric."""
+        return self
+
+    @property
+    def memory_hits(self) -> Any:
+        """Itself."""
+        return self
+
+
+def cache_figures() -> list[Figure]:
+    """A hit in the memory tier of a cache."""
+    from relayminer.cache.tiers import Cache  # noqa: PLC0415 - figures above stand without it
+
+    nobody: Any = None
+    numbers: Any = _Numbers()
+    uncounted: Any = _Uncounted()
+    cache: Cache[str, int] = Cache(
+        numbers,
+        chain=nobody,
+        store=None,
+        names=nobody,
+        moment=nobody,
+        max_entries=SAMPLES,
+        metrics=uncounted,
+        clock=lambda: 0.0,
+    )
+    keys = [f"key {number}" for number in range(SAMPLES)]
+    for number, key in enumerate(keys):
+        cache.put(key, number)
+    return [
+        Figure(
+            "cache_hit_us",
+            cpu_us(lambda number: cache.get_cached(keys[number % SAMPLES]), 5000),
+            "us",
+        )
+    ]
