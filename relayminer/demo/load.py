@@ -1,0 +1,120 @@
+"""Sends the relays: a gateway's part of the demonstration."""
+
+from __future__ import annotations
+
+from itertools import cycle, islice
+from typing import TYPE_CHECKING
+
+import trio
+
+from relayminer.demo.children import DemoError
+from relayminer.demo.rows import Row, Rows
+from relayminer.devnet.gateway import Gateway, RelayRecord, jsonrpc_payload
+from relayminer.protocol.signature import SigningKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from relayminer.demo.plan import DemoOptions
+    from relayminer.devnet.gateway_chain import GatewayChain, OpenSession
+    from relayminer.devnet.http_client import HttpClient
+    from relayminer.devnet.info import DevnetInfo
+
+POLL_SECONDS = 0.1
+PAUSE_AFTER_FAILURE_SECONDS = 0.2
+MAX_FAILURES_KEPT = 5
+METHODS = ("eth_blockNumber", "eth_chainId", "eth_gasPrice")
+
+
+class Load:
+    """All relays of one demonstration.
+
+    Args:
+        height: the chain's height as last seen, without asking.
+        during: called after each relay with the session's number (from 0) and the part of its
+            relays that is done (0 to 1); faults are injected there.
+    """
+
+    def __init__(
+        self,
+        options: DemoOptions,
+        info: DevnetInfo,
+        chain: GatewayChain,
+        http: HttpClient,
+        *,
+        during: Callable[[int, float], None],
+    ) -> None:
+        self.rows = Rows()
+        self._options = options
+        self._info = info
+        self._chain = chain
+        self._during = during
+        self._gateway = Gateway(SigningKey(info.gateways[0].secret), http)
+        self._names = {party.address: party.name for party in info.suppliers}
+
+    async def run(self) -> int:
+        """Send everything, session after session; the end height of the last session."""
+        end_height = 0
+        for number in range(self._options.sessions):
+            sessions = await self._next_sessions(end_height)
+            end_height = sessions[0].header.session_end_block_height
+            await self._send(number, sessions)
+        return end_height
+
+    async def _next_sessions(self, after_height: int) -> list[OpenSession]:
+        """The open sessions of all services, once they end later than `after_height`."""
+        pairs = [
+            (service, application.address)
+            for application in self._info.applications
+            for service in application.service_ids
+        ]
+        while True:
+            first = await self._chain.session(*pairs[0])
+            if first.header.session_end_block_height > after_height:
+                break
+            await trio.sleep(POLL_SECONDS)
+        start = first.header.session_start_block_height
+        return [await self._chain.open_session(*pair, height=start) for pair in pairs]
+
+    async def _send(self, number: int, sessions: list[OpenSession]) -> None:
+        targets = [(session, supplier) for session in sessions for supplier in session.endpoints]
+        if not targets:
+            raise DemoError("the chain's sessions have no suppliers")
+        for session, supplier in targets:
+            self.rows.add(self._row(session, supplier))
+        total = len(targets) * self._options.relays_per_row
+        work = enumerate(islice(cycle(targets), total))
+        async with trio.open_nursery() as nursery:
+            for _ in range(self._options.concurrency):
+                nursery.start_soon(self._worker, number, total, work)
+
+    def _row(self, session: OpenSession, supplier: str) -> Row:
+        return Row(
+            supplier=supplier,
+            supplier_name=self._names.get(supplier, supplier),
+            service_id=session.header.service_id,
+            application=session.header.application_address,
+            session_id=session.header.session_id,
+            session_end_height=session.header.session_end_block_height,
+        )
+
+    async def _worker(
+        self, number: int, total: int, work: Iterator[tuple[int, tuple[OpenSession, str]]]
+    ) -> None:
+        for index, (session, supplier) in work:
+            payload = jsonrpc_payload(METHODS[index % len(METHODS)], number=index + 1)
+            record = await self._gateway.relay(session, supplier, payload)
+            self._count(record)
+            self._during(number, (index + 1) / total)
+            if not record.ok:
+                await trio.sleep(PAUSE_AFTER_FAILURE_SECONDS)
+
+    def _count(self, record: RelayRecord) -> None:
+        row = self.rows.get(record.supplier, record.session_id)
+        if row is None:
+            raise DemoError("an answer for a session that was not asked")
+        row.sent += 1
+        if record.ok:
+            row.served += 1
+        elif len(row.failures) < MAX_FAILURES_KEPT:
+            row.failures.append(record.error)
