@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from relayminer.devnet.chain import Block
     from relayminer.devnet.node import Node
 
+_POOL: Any = descriptor_pool.Default()  # type: ignore[no-untyped-call]  # protobuf is untyped
 MAX_STEP_BLOCKS = 100_000
 PARAM_MODULES = (
     "application",
@@ -141,7 +142,7 @@ class Control:
     @staticmethod
     def _message(full_name: str) -> Message:
         try:
-            descriptor = descriptor_pool.Default().FindMessageTypeByName(full_name)
+            descriptor = _POOL.FindMessageTypeByName(full_name)
         except KeyError as error:
             raise ControlError(f"no message type {full_name!r}") from error
         return message_factory.GetMessageClass(descriptor)()

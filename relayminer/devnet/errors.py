@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from relayminer.devnet.chain.errors import DevnetError
 
+__all__ = [
+    "ControlError",
+    "DevnetError",
+    "DevnetInfoError",
+    "GatewayError",
+    "HttpError",
+    "QuerySyntaxError",
+    "RpcError",
+    "SubscriptionError",
+]
+
 
 class QuerySyntaxError(DevnetError):
     """An event query is not in CometBFT's language."""

@@ -15,6 +15,7 @@ from relayminer.devnet.http_message import (
     Headers,
     HttpRequest,
     HttpResponse,
+    first_header,
     render_request,
 )
 
@@ -46,7 +47,8 @@ class _Connection:
                 parser.feed_data(received)
             except httptools.HttpParserError as error:
                 raise HttpError(f"the answer is not HTTP/1.1: {error}") from error
-        self.reusable = parser.should_keep_alive()
+        # Not the parser's should_keep_alive(): past the end of the message it says no.
+        self.reusable = _has_length(assembly) and not _says_close(assembly, parser)
         return assembly.response(parser)
 
     async def close(self) -> None:
@@ -55,6 +57,11 @@ class _Connection:
 
 def _has_length(assembly: Assembly) -> bool:
     return any(name in {"content-length", "transfer-encoding"} for name, _ in assembly.headers)
+
+
+def _says_close(assembly: Assembly, parser: httptools.HttpResponseParser) -> bool:
+    said = first_header(tuple(assembly.headers), "connection").lower()
+    return "close" in said or parser.get_http_version() != "1.1"
 
 
 class HttpClient:

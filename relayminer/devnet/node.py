@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -146,5 +147,4 @@ class Node:
             tx_keys = composite_keys(result.events)
             tx_keys["tx.hash"] = [hex_upper(tx_hash(tx))]
             tx_keys["tx.height"] = [str(block.height)]
-            form = tx_value(block.height, index, tx, result)
-            self.bus.publish("Tx", tx_keys, lambda form=form: form)
+            self.bus.publish("Tx", tx_keys, partial(tx_value, block.height, index, tx, result))

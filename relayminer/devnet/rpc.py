@@ -54,7 +54,7 @@ def create_rpc_app(
 
     @app.post("/")
     async def call() -> Response:
-        status, text = answer_body(methods, await request.get_data())
+        status, text = answer_body(methods, await request.get_data(as_text=False))
         return await trouble() or Response(text, status=status, content_type=_JSON)
 
     @app.get("/")

@@ -1,0 +1,1 @@
+"""The devnet: servers, backends, gateway client."""

@@ -86,7 +86,8 @@ def events(forms: Any) -> tuple[Event, ...]:
     """Events."""
     return tuple(
         Event(
-            form["type"], tuple(Attribute(each["key"], each["value"]) for each in form["attributes"])
+            form["type"],
+            tuple(Attribute(each["key"], each["value"]) for each in form["attributes"]),
         )
         for form in forms or ()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def result(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_block(name: str):
+def test_block(name: str) -> None:
     """A recorded block read into a value renders to the same JSON."""
     form = result(f"block_{name}")
     rendered = comet_json.block_json(recorded.block(form))
@@ -31,7 +32,7 @@ def test_block(name: str):
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_block_results(name: str):
+def test_block_results(name: str) -> None:
     """Recorded block results render to the same JSON, key order included."""
     form = result(f"block_results_{name}")
     rendered = comet_json.block_results_json(recorded.block_results(form))
@@ -39,7 +40,7 @@ def test_block_results(name: str):
 
 
 @pytest.mark.parametrize("name", ["claim_single", "proof_multi"])
-def test_tx(name: str):
+def test_tx(name: str) -> None:
     """A recorded transaction renders to the same JSON, and its hash is that of its bytes."""
     form = result(f"tx_{name}")
     included = recorded.included_tx(form)
@@ -48,7 +49,7 @@ def test_tx(name: str):
 
 
 @pytest.mark.parametrize("height", [53, 57, 61, 68])
-def test_new_block_event(height: int):
+def test_new_block_event(height: int) -> None:
     """A recorded NewBlock message renders to the same JSON, its composite keys included."""
     message = result(f"ws_newblock_{height}")
     value = message["data"]["value"]
@@ -67,18 +68,18 @@ def test_new_block_event(height: int):
     assert {**keys, "tm.event": ["NewBlock"]} == message["events"]
 
 
-def test_new_block_header_event():
+def test_new_block_header_event() -> None:
     """A recorded NewBlockHeader message renders to the same JSON."""
     value = result("ws_newblockheader_57")["data"]["value"]
     rendered = {"header": comet_json.header_json(recorded.header(value["header"]))}
     assert comet_json.dumps(rendered) == comet_json.dumps(value)
 
 
-def test_tx_event():
+def test_tx_event() -> None:
     """A recorded Tx message renders to the same JSON, its composite keys included."""
     message = result("ws_tx")
     form = message["data"]["value"]["TxResult"]
-    tx, outcome = recorded.base64.b64decode(form["tx"]), recorded.tx_result(form["result"])
+    tx, outcome = base64.b64decode(form["tx"]), recorded.tx_result(form["result"])
     height = int(form["height"])
     rendered = comet_json.tx_value(height, form.get("index", 0), tx, outcome)
     assert comet_json.dumps(rendered) == comet_json.dumps(message["data"]["value"])
