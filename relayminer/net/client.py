@@ -89,7 +89,7 @@ class HttpPool:
     ) -> None:
         self._origin = origin
         self._watchdog = watchdog
-        self._max_connections = max_connections
+        self.max_connections = max_connections
         self._dial_timeout_seconds = dial_timeout_seconds
         self._idle_seconds = idle_seconds
         self._tls = tls
@@ -191,7 +191,7 @@ class HttpPool:
                 ):
                     return connection, False
                 self._discard(connection)
-            if self.open_connections < self._max_connections:
+            if self.open_connections < self.max_connections:
                 return await self._dial(deadline), True
             await self._wait_for_turn(deadline)
 

@@ -161,6 +161,11 @@ class Wire:
         self.expired = True
         self._shutdown(socket.SHUT_RDWR if self._writing else socket.SHUT_RD)
 
+    def stop_reading(self) -> None:
+        """As `expire` for a reader; a writer is left to finish."""
+        self.expired = True
+        self._shutdown(socket.SHUT_RD)
+
     def finish_writing(self) -> None:
         """Tell the peer that nothing more comes."""
         self._shutdown(socket.SHUT_WR)

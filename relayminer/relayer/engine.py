@@ -1,0 +1,222 @@
+"""The relay engine: admit, meter, forward, sign, publish, in this order, for every transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from relayminer.plugin import RelayAnswer
+from relayminer.relayer.answer import error_answer, refusal_answer
+from relayminer.relayer.errors import RefusedError
+from relayminer.relayer.metrics import unknown_route
+
+if TYPE_CHECKING:
+    from relayminer.cache.moment import ChainMoment
+    from relayminer.net.http1 import Headers, HttpLimits
+    from relayminer.plugin import RelayCall
+    from relayminer.relayer.admit import Admission
+    from relayminer.relayer.background import Background
+    from relayminer.relayer.forward import Forwarder
+    from relayminer.relayer.meter import Meter
+    from relayminer.relayer.metrics import RelayerMetrics, RouteMetrics
+    from relayminer.relayer.publish import Publisher
+    from relayminer.relayer.ready import StatusPages
+    from relayminer.relayer.relay import Relay, SessionContext
+    from relayminer.relayer.sign import Signer
+
+_JSON = b"application/json"
+_MAX_ACCEPT = 256
+
+
+class RelayEngine:
+    """What transports get (`relayminer.plugin.Engine`).
+
+    Args:
+        confirm: answer after the log has the relay; else at the same moment.
+        max_in_flight: relays at once; the next one is answered 503.
+        configured: whether any supplier key is loaded.
+    """
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        meter: Meter,
+        forwarder: Forwarder,
+        signer: Signer,
+        publisher: Publisher,
+        background: Background,
+        pages: StatusPages,
+        moment: ChainMoment,
+        limits: HttpLimits,
+        metrics: RelayerMetrics,
+        confirm: bool,
+        max_in_flight: int,
+        configured: bool,
+    ) -> None:
+        self._admission = admission
+        self._meter = meter
+        self._forwarder = forwarder
+        self._signer = signer
+        self._publisher = publisher
+        self._background = background
+        self._pages = pages
+        self._moment = moment
+        self._metrics = metrics
+        self._unknown = unknown_route(metrics)
+        self._confirm = confirm
+        self._max_in_flight = max_in_flight
+        self._configured = configured
+        self._log = structlog.get_logger("relayminer.relayer")
+        self.limits: HttpLimits = limits
+        self.draining = False
+        self.in_flight = 0
+        metrics.in_flight.read = lambda: self.in_flight
+
+    def status(self, path: str) -> RelayAnswer | None:
+        """The answer to a status page, None for any other path."""
+        return self._pages.answer(path, draining=self.draining)
+
+    def refuse(self, status: int, message: str, *, reason: str) -> RelayAnswer:
+        """The answer to bytes that never became a relay."""
+        self._unknown.received.value += 1
+        self._unknown.rejected(reason).value += 1
+        return error_answer(status, message)
+
+    async def exchange(self, call: RelayCall) -> RelayAnswer:
+        """One relay, from its bytes to its answer."""
+        if self.in_flight >= self._max_in_flight:
+            return self.refuse(503, "relayer is at capacity", reason="at_capacity")
+        self.in_flight += 1
+        route_metrics = self._unknown
+        try:
+            relay = self._decode(call)
+            route_metrics = relay.route.metrics
+            route_metrics.received.value += 1
+            route_metrics.request_bytes.observe(len(call.body))
+            await self._admission.open(relay, len(call.body))
+            answer = await (
+                self._serve_eagerly(relay)
+                if relay.route.eager
+                else self._serve_optimistically(relay)
+            )
+            route_metrics.latency.observe(trio.current_time() - relay.arrived_at)
+        except RefusedError as refusal:
+            return self._refused(refusal, route_metrics)
+        except Exception:  # noqa: BLE001 - a client never sees a traceback, and one relay's accident ends no other
+            self._log.exception("relay_failed")
+            route_metrics.rejected("internal_error").value += 1
+            return error_answer(500, "internal error")
+        else:
+            return answer
+        finally:
+            self.in_flight -= 1
+
+    def _decode(self, call: RelayCall) -> Relay:
+        try:
+            relay = self._admission.decode(call)
+        except RefusedError:
+            self._unknown.received.value += 1
+            raise
+        if not self._configured:
+            raise RefusedError(
+                500, "relayer not properly configured", "response_signer_not_configured"
+            )
+        return relay
+
+    def _refused(self, refusal: RefusedError, metrics: RouteMetrics) -> RelayAnswer:
+        metrics.rejected(refusal.reason).value += 1
+        return refusal_answer(refusal)
+
+    async def _serve_eagerly(self, relay: Relay) -> RelayAnswer:
+        context = await self._admission.verify(relay)
+        meter = self._meter
+        charged = meter.take_leased(relay, context) or await meter.take(relay, context)
+        try:
+            response, retries = await self._forwarder.forward(relay)
+            body, stored_response = self._signer.sign(relay, response)
+            entry = self._mined(relay, context, stored_response)
+        except BaseException:
+            if charged:
+                meter.refund(relay, context)
+            raise
+        if entry is None:
+            if charged:
+                meter.refund(relay, context)
+        elif self._confirm or not self._background.submit(
+            lambda: self._publish(relay, context, entry, charged=charged)
+        ):
+            await self._publish(relay, context, entry, charged=charged)
+        metrics = relay.route.metrics
+        metrics.served(response.status).value += 1
+        metrics.response_bytes.observe(len(response.body))
+        return RelayAnswer(200, body, _content_type(relay.outer_headers), _retried(retries))
+
+    async def _serve_optimistically(self, relay: Relay) -> RelayAnswer:
+        response, retries = await self._forwarder.forward(relay)
+        body, stored_response = self._signer.sign(relay, response)
+        if not self._background.submit(lambda: self._account(relay, stored_response)):
+            # Too much waits: this client waits for its own relay's checks.
+            await self._account(relay, stored_response)
+        metrics = relay.route.metrics
+        metrics.served(response.status).value += 1
+        metrics.response_bytes.observe(len(response.body))
+        return RelayAnswer(200, body, _content_type(relay.outer_headers), _retried(retries))
+
+    async def _account(self, relay: Relay, stored_response: bytes) -> None:
+        """Validate, meter and publish a relay that was answered already."""
+        try:
+            context = await self._admission.verify(relay)
+        except RefusedError:
+            self._dropped(relay, "validation_failed")
+            return
+        try:
+            charged = await self._meter.take(relay, context)
+        except RefusedError as refusal:
+            self._dropped(relay, refusal.reason)
+            return
+        entry = self._mined(relay, context, stored_response)
+        if entry is None:
+            if charged:
+                self._meter.refund(relay, context)
+            return
+        try:
+            await self._publish(relay, context, entry, charged=charged)
+        except RefusedError as refusal:
+            self._dropped(relay, refusal.reason)
+
+    def _mined(self, relay: Relay, context: SessionContext, stored_response: bytes) -> bytes | None:
+        if self._moment.height >= context.claim_open_height:
+            # The miner may have sealed the session: the entry would be dropped there.
+            self._dropped(relay, "late")
+            return None
+        return self._publisher.mined(relay, context, stored_response)
+
+    async def _publish(
+        self, relay: Relay, context: SessionContext, entry: bytes, *, charged: bool
+    ) -> None:
+        try:
+            await self._publisher.publish(relay, entry)
+        except RefusedError:
+            if charged:
+                self._meter.refund(relay, context)
+            raise
+
+    def _dropped(self, relay: Relay, reason: str) -> None:
+        self._metrics.dropped.bind(relay.service, relay.application, reason).value += 1
+
+
+def _content_type(headers: Headers) -> bytes:
+    """What the client says it accepts, word for word (relayer.md 2.6)."""
+    for name, value in headers:
+        if name == b"accept":
+            if not value or value == b"*/*" or len(value) > _MAX_ACCEPT:
+                return _JSON
+            return value
+    return _JSON
+
+
+def _retried(retries: int) -> Headers | None:
+    return [(b"Backend-Retries", b"%d" % retries)] if retries else None

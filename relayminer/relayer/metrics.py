@@ -1,0 +1,153 @@
+"""The relayer's metrics, bound to their labels before the first relay (relayer.md 13)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relayminer.telemetry.metrics import SIZE_BYTES, UNKNOWN
+
+if TYPE_CHECKING:
+    from relayminer.telemetry.metrics import Counter, Metrics
+
+_ROUTE = ("service_id", "rpc_type")
+
+
+class RelayerMetrics:
+    """All families of the relayer."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        counter, histogram, gauge = metrics.counter, metrics.histogram, metrics.gauge
+        p = "ha_relayer_"
+        self.received = counter(p + "relays_received", "HTTP relays entering", _ROUTE)
+        self.served = counter(
+            p + "relays_served", "Replies delivered, by backend status", (*_ROUTE, "status_code")
+        )
+        self.rejected = counter(
+            p + "relays_rejected", "Refused before or during serving", (*_ROUTE, "reason")
+        )
+        self.dropped = counter(
+            p + "relays_dropped",
+            "Served, not mined",
+            ("service_id", "application", "reason"),
+        )
+        self.published = counter(
+            p + "relays_published", "Relays written to the log", ("service_id", "supplier")
+        )
+        self.mined = counter(
+            p + "relays_mined", "Relays above difficulty and published", ("service_id",)
+        )
+        self.skipped = counter(
+            p + "relays_skipped_difficulty", "Relays below difficulty", ("service_id",)
+        )
+        self.optimistic = counter(
+            p + "relays_served_optimistically",
+            "Supplier absent from the registry, but its key is loaded",
+            _ROUTE,
+        )
+        self.undeclared = counter(
+            p + "undeclared_transport_served", "Transport not declared on chain", _ROUTE
+        )
+        self.backend_missing = counter(
+            p + "backend_missing", "No pool for the requested type", _ROUTE
+        )
+        self.fast_fails = counter(
+            p + "fast_fails", "Refused because no endpoint is healthy", ("service_id",)
+        )
+        self.validation_failures = counter(
+            p + "validation_failures", "Relays that break a rule", ("service_id", "reason")
+        )
+        self.latency = histogram(
+            p + "relay_latency_seconds", "Request start to answer ready", _ROUTE
+        )
+        self.backend_latency = histogram(
+            p + "backend_latency_seconds", "All attempts", ("service_id", "outcome")
+        )
+        self.backend_requests = counter(
+            p + "backend_requests",
+            "Backend outcomes, once per relay",
+            ("service_id", "outcome", "status_code"),
+        )
+        self.publish_latency = histogram(
+            p + "publish_latency_seconds", "Time until the log has confirmed", ("service_id",)
+        )
+        self.request_bytes = histogram(
+            p + "request_body_size_bytes", "Outer request", _ROUTE, SIZE_BYTES
+        )
+        self.response_bytes = histogram(
+            p + "response_body_size_bytes", "Backend body", _ROUTE, SIZE_BYTES
+        )
+        self.meter_consumptions = counter(
+            p + "relay_meter_consumptions", "Meter decisions", ("service_id", "result")
+        )
+        self.meter_errors = counter(
+            p + "relay_meter_redis_errors", "Meter calls that failed", ("operation",)
+        )
+        self.meter_refunds = counter(
+            p + "relay_meter_refunds", "Relays that were charged and not mined", ("service_id",)
+        )
+        self.endpoint_health = gauge(
+            p + "backend_health_status", "1 healthy, 0 left alone", ("service_id", "endpoint")
+        )
+        self.connections = gauge(p + "active_connections", "Open client connections").bind()
+        self.in_flight = gauge(p + "relays_in_flight", "Relays being served").bind()
+        self.height = gauge(p + "current_block_height", "Last block height seen").bind()
+        self.lookups_refused = counter(
+            p + "chain_lookups_refused", "Look-ups for unvouched applications over the limit"
+        ).bind()
+        self.background = gauge(
+            p + "background_relays", "Optimistic relays waiting for their checks"
+        ).bind()
+
+
+class RouteMetrics:
+    """The children that relays of one service and RPC type touch."""
+
+    __slots__ = (
+        "_all",
+        "_rejected",
+        "_served",
+        "latency",
+        "mined",
+        "publish_latency",
+        "received",
+        "request_bytes",
+        "response_bytes",
+        "route",
+        "skipped",
+        "success_latency",
+        "within_limit",
+    )
+
+    def __init__(self, metrics: RelayerMetrics, service: str, rpc_type: str) -> None:
+        self._all = metrics
+        self.route = (service, rpc_type)
+        self.received = metrics.received.bind(service, rpc_type)
+        self.latency = metrics.latency.bind(service, rpc_type)
+        self.success_latency = metrics.backend_latency.bind(service, "success")
+        self.mined = metrics.mined.bind(service)
+        self.skipped = metrics.skipped.bind(service)
+        self.publish_latency = metrics.publish_latency.bind(service)
+        self.request_bytes = metrics.request_bytes.bind(service, rpc_type)
+        self.response_bytes = metrics.response_bytes.bind(service, rpc_type)
+        self.within_limit = metrics.meter_consumptions.bind(service, "within_limit")
+        self._served: dict[int, Counter] = {}
+        self._rejected: dict[str, Counter] = {}
+
+    def served(self, status: int) -> Counter:
+        """Replies with a backend status."""
+        child = self._served.get(status)
+        if child is None:
+            child = self._served[status] = self._all.served.bind(*self.route, str(status))
+        return child
+
+    def rejected(self, reason: str) -> Counter:
+        """Refusals for a reason of ours."""
+        child = self._rejected.get(reason)
+        if child is None:
+            child = self._rejected[reason] = self._all.rejected.bind(*self.route, reason)
+        return child
+
+
+def unknown_route(metrics: RelayerMetrics) -> RouteMetrics:
+    """For bytes that name no service of ours: their labels are not the sender's to choose."""
+    return RouteMetrics(metrics, UNKNOWN, UNKNOWN)
