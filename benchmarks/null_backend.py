@@ -53,7 +53,7 @@ class Connection:
 def main() -> None:
     """Serve until killed."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    listener.setblocking(False)
+    listener.settimeout(0)
     print(listener.getsockname()[1], flush=True)
     poll = select.epoll()
     poll.register(listener, select.EPOLLIN)
@@ -62,7 +62,7 @@ def main() -> None:
         for number, _ in poll.poll():
             if number == listener.fileno():
                 client, _ = listener.accept()
-                client.setblocking(False)
+                client.settimeout(0)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 clients[client.fileno()] = Connection(client)
                 poll.register(client, select.EPOLLIN)
