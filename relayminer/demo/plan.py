@@ -67,6 +67,7 @@ def chain_arguments(options: DemoOptions, relayer_port: int) -> list[str]:
         "--grpc-port=0",
         "--control-port=0",
         "--with-backend",
+        "--backend-port=0",
         f"--services={options.services}",
         f"--suppliers={options.suppliers}",
         f"--applications={options.services}",

@@ -64,7 +64,16 @@ def describe(
             chain, "app", ((each.address, _ids(each.service_configs)) for each in applications)
         ),
         gateways=_parties(chain, "gateway", ((each.address, ()) for each in gateways)),
+        others=_others(chain),
     )
+
+
+def _others(chain: Chain) -> tuple[Party, ...]:
+    """The named accounts of the genesis that play none of the staking roles."""
+    staking = ("supplier", "app", "gateway")
+    accounts = sorted(chain.genesis.keys.names.items())
+    named = [(address, ()) for name, address in accounts if not name.startswith(staking)]
+    return _parties(chain, "account", named)
 
 
 def _ids(configs: Iterable[object]) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class DevnetInfo:
         relayer_url: what the suppliers staked as their endpoint.
         block_time_seconds: None when blocks come by command only.
         supplier_keys_file: YAML that a miner takes as `keys.keys_file`.
+        others: accounts of the genesis that staked nothing: validators, service owners, the DAO.
     """
 
     chain_id: str
@@ -69,6 +70,7 @@ class DevnetInfo:
     suppliers: tuple[Party, ...]
     applications: tuple[Party, ...]
     gateways: tuple[Party, ...]
+    others: tuple[Party, ...] = ()
 
 
 def write_info(home: Path, info: DevnetInfo) -> Path:
