@@ -56,7 +56,9 @@ class Control:
             "stalled": self._set_stalled,
             "delay_txs": lambda value: node.chain.faults.delay_txs(whole(value)),
             "refuse_txs": self._refuse_txs,
-            "shuffle": lambda value: node.chain.faults.shuffle(whole(value)),
+            "shuffle": lambda value: node.chain.faults.shuffle(
+                None if value is None else whole(value)
+            ),
             "lag_blocks": lambda value: setattr(node.faults, "lag_blocks", whole(value)),
             "drop_blocks": lambda value: setattr(node.faults, "drop_blocks", whole(value)),
             "rpc_down": lambda value: setattr(node.faults, "rpc_down", bool(value)),

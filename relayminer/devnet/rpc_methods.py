@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -85,6 +86,7 @@ class RpcMethods:
             "tx": Method({"hash": Kind.HASH, "prove": Kind.FLAG}, self._tx),
             "tx_search": Method(search, self._tx_search),
             "num_unconfirmed_txs": Method({}, self._num_unconfirmed_txs),
+            "unconfirmed_txs": Method({"limit": Kind.HEIGHT}, self._unconfirmed_txs),
             "broadcast_tx_sync": Method({"tx": Kind.BYTES}, self._broadcast_sync),
             "broadcast_tx_async": Method({"tx": Kind.BYTES}, self._broadcast_async),
         }
@@ -221,12 +223,23 @@ class RpcMethods:
         }
 
     def _num_unconfirmed_txs(self) -> Json:
-        sizes = self._chain.mempool.sizes
+        count, total_bytes = self._chain.mempool.sizes
         return {
-            "n_txs": str(len(sizes)),
-            "total": str(len(sizes)),
-            "total_bytes": str(sum(sizes)),
+            "n_txs": str(count),
+            "total": str(count),
+            "total_bytes": str(total_bytes),
             "txs": None,
+        }
+
+    def _unconfirmed_txs(self, limit: int | None) -> Json:
+        count, total_bytes = self._chain.mempool.sizes
+        size = min(max(limit or PAGE_DEFAULT, 1), PAGE_MAX)
+        txs = [base64_text(tx) for tx in islice(self._chain.mempool, size)]
+        return {
+            "n_txs": str(len(txs)),
+            "total": str(count),
+            "total_bytes": str(total_bytes),
+            "txs": txs,
         }
 
     def _broadcast_sync(self, tx: bytes) -> Json:

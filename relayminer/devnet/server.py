@@ -80,6 +80,7 @@ async def run_devnet(
 
         rpc, grpc = listen(options.rpc_port), listen(options.grpc_port)
         control = listen(options.control_port)
+        demo = None if backend is None else listen(options.backend_port)
         rpc_url = f"{options.host}:{port_of(rpc)}"
         methods = RpcMethods(node, NodeIdentity(chain.chain_id, f"tcp://{rpc_url}"))
         rpc_app = create_rpc_app(methods, node.bus, node.faults, write_buffer=options.write_buffer)
@@ -89,10 +90,9 @@ async def run_devnet(
             await nursery.start(serve_grpc, node, grpc)
             await nursery.start(serve_web, create_control_app(Control(node)), control)
             backend_url = ""
-            if backend is not None:
-                backend_socket = listen(options.backend_port)
-                backend_url = f"http://{options.host}:{port_of(backend_socket)}"
-                listener = trio.SocketListener(trio.socket.from_stdlib_socket(backend_socket))
+            if backend is not None and demo is not None:
+                backend_url = f"http://{options.host}:{port_of(demo)}"
+                listener = trio.SocketListener(trio.socket.from_stdlib_socket(demo))
                 await nursery.start(partial(serve_http, backend.answer, [listener]))
             info = describe(
                 options,
