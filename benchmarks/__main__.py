@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from rich.console import Console
 
 from benchmarks.figures import table, write_json
@@ -22,6 +24,8 @@ def main() -> None:
     arguments = _arguments()
     parts = arguments.only or PARTS
     console = Console()
+    # What the store says of itself would only tear the table apart.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     figures: list[Figure] = []
     if "micro" in parts:
         from benchmarks.micro import cache_figures, proof_figures, relay_figures  # noqa: PLC0415

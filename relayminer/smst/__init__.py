@@ -1,5 +1,6 @@
 """The sparse merkle sum trie, pure: update, commit, root, closest proof, gob."""
 
+from relayminer.smst.commit import Change, Commit
 from relayminer.smst.digests import EMPTY_DIGEST, EMPTY_ROOT, root_count, root_hash, root_sum
 from relayminer.smst.errors import (
     CorruptNodeError,
@@ -10,14 +11,14 @@ from relayminer.smst.errors import (
     ProofDecodeError,
     SmstError,
 )
-from relayminer.smst.preload import Preloaded
+from relayminer.smst.preload import NodeIndex, Preloaded
 from relayminer.smst.proof import (
     ClosestProof,
     CompactClosestProof,
     CompactMerkleProof,
     MerkleProof,
 )
-from relayminer.smst.trie import Change, Commit, Trie, hash_path
+from relayminer.smst.trie import Trie, hash_path
 from relayminer.smst.verify import verify_closest_proof, verify_proof_bytes
 from relayminer.smst.wire import decode_proof, encode_proof
 
@@ -34,6 +35,7 @@ __all__ = [
     "InvalidProofError",
     "KeyNotFoundError",
     "MerkleProof",
+    "NodeIndex",
     "NodeMissingError",
     "Preloaded",
     "ProofDecodeError",

@@ -168,6 +168,16 @@ def check_preimage(digest: bytes, preimage: bytes) -> None:
         raise CorruptNodeError(digest, f"its {len(preimage)} bytes hash to {actual.hex()}")
 
 
+def is_leaf_preimage(preimage: bytes) -> bool:
+    """Whether a preimage is a leaf's."""
+    return preimage[:1] == LEAF_PREFIX and len(preimage) >= LEAF_MIN_BYTES
+
+
+def pack_leaf(digest: bytes, preimage: bytes) -> bytes:
+    """The 80 bytes that stand for a stored leaf."""
+    return preimage[1 : 1 + PATH_BYTES] + digest
+
+
 def parse(digest: bytes, preimage: bytes, depth: int, *, keep_value: bool) -> Node:
     """The node at `depth` that a checked preimage describes; its children are lazy.
 
@@ -176,9 +186,9 @@ def parse(digest: bytes, preimage: bytes, depth: int, *, keep_value: bool) -> No
             digest does not bind where it starts).
     """
     prefix = preimage[:1]
-    if prefix == LEAF_PREFIX and len(preimage) >= LEAF_MIN_BYTES:
+    if is_leaf_preimage(preimage):
         if not keep_value:
-            return preimage[1 : 1 + PATH_BYTES] + digest
+            return pack_leaf(digest, preimage)
         leaf = Leaf(preimage[1 : 1 + PATH_BYTES], preimage[1 + PATH_BYTES :])
         leaf.digest = digest
         leaf.persisted = True

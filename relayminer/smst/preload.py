@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
-from relayminer.smst.digests import EMPTY_DIGEST, LEAF_MIN_BYTES, LEAF_PREFIX
+from relayminer.smst.digests import EMPTY_DIGEST, PATH_BYTES
 from relayminer.smst.errors import CorruptNodeError
-from relayminer.smst.nodes import Extension, Inner, Node, check_preimage, is_lazy, parse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from relayminer.smst.nodes import (
+    Extension,
+    Inner,
+    Node,
+    check_preimage,
+    is_lazy,
+    is_leaf_preimage,
+    pack_leaf,
+    parse,
+)
 
 
 @frozen
@@ -21,7 +25,7 @@ class Preloaded:
     Attributes:
         linked: how many nodes are in the trie now that were lazy before.
         unreachable: digests that the root does not reach: what a crash left behind, to be removed.
-        missing: digests that the trie needs and that were not among the nodes.
+        missing: digests that the trie needs and that were not among the nodes at all.
         corrupt: digests whose preimage was something else; none of them was used.
     """
 
@@ -31,72 +35,78 @@ class Preloaded:
     corrupt: list[bytes]
 
 
-def preload(
-    root: Node, nodes: Iterable[tuple[bytes, bytes]], *, keep_values: bool
-) -> tuple[Node, Preloaded]:
-    """Resolve every lazy node below `root` that is among `nodes`; returns the new root node."""
-    index, corrupt = _checked(nodes, keep_values=keep_values)
-    missing: list[bytes] = []
-    linked = 0
-    # A frame is a place that may be lazy: the parent (None for the root), its right side?, depth.
-    stack: list[tuple[Inner | Extension | None, bool, Node, int]] = [(None, False, root, 0)]
-    while stack:
-        parent, right, node, depth = stack.pop()
-        if is_lazy(node) and isinstance(node, bytes) and node != EMPTY_DIGEST:
-            try:
-                node = _take(index, node, depth, keep_values=keep_values)
-            except CorruptNodeError as error:
-                corrupt.append(error.digest)
-                continue
-            if is_lazy(node) and isinstance(node, bytes):
-                missing.append(node)
-                continue
-            linked += 1
-            if parent is None:
-                root = node
-            elif isinstance(parent, Extension):
-                parent.child = node
-            elif right:
-                parent.right = node
-            else:
-                parent.left = node
-        if isinstance(node, Inner):
-            stack.append((node, True, node.right, depth + 1))
-            stack.append((node, False, node.left, depth + 1))
-        elif isinstance(node, Extension):
-            stack.append((node, False, node.child, node.end))
-    return root, Preloaded(linked, list(index), missing, corrupt)
+class NodeIndex:
+    """Stored nodes, gathered in any order and pace before they are linked into a trie.
 
+    A leaf whose value the trie will not keep is packed at once: the values of a million leaves
+    must not be in memory together.
 
-def _checked(
-    nodes: Iterable[tuple[bytes, bytes]], *, keep_values: bool
-) -> tuple[dict[bytes, bytes | None], list[bytes]]:
-    """The nodes whose preimage is right; a leaf as its packed form where values are dropped.
-
-    A million leaves' values must not be in memory at once, and a packed leaf is what stays.
+    Args:
+        keep_values: as the trie's.
     """
-    index: dict[bytes, bytes | None] = {}
-    corrupt: list[bytes] = []
-    for digest, preimage in nodes:
+
+    def __init__(self, *, keep_values: bool = False) -> None:
+        self._keep_values = keep_values
+        self._nodes: dict[bytes, bytes] = {}
+        self._corrupt: list[bytes] = []
+
+    def add(self, digest: bytes, preimage: bytes) -> None:
+        """Take a stored node; one that is not what `digest` stands for is only remembered."""
         try:
             check_preimage(digest, preimage)
         except CorruptNodeError:
-            corrupt.append(digest)
-            continue
-        if not keep_values and preimage[:1] == LEAF_PREFIX and len(preimage) >= LEAF_MIN_BYTES:
-            packed = parse(digest, preimage, 0, keep_value=False)
-            index[digest] = packed if isinstance(packed, bytes) else None
-        else:
-            index[digest] = preimage
-    return index, corrupt
+            self._corrupt.append(digest)
+            return
+        if not self._keep_values and is_leaf_preimage(preimage):
+            preimage = pack_leaf(digest, preimage)
+        self._nodes[digest] = preimage
+
+    def link(self, root: Node) -> tuple[Node, Preloaded]:
+        """Resolve every lazy node below `root` that was added; returns the new root node.
+
+        The index is used up by it.
+        """
+        missing: list[bytes] = []
+        linked = 0
+        # A frame is a place that may be lazy: the parent (None: the root), its right side?, depth.
+        stack: list[tuple[Inner | Extension | None, bool, Node, int]] = [(None, False, root, 0)]
+        while stack:
+            parent, right, node, depth = stack.pop()
+            if isinstance(node, bytes) and is_lazy(node) and node != EMPTY_DIGEST:
+                found = self._take(node, depth)
+                if found is None:
+                    if node not in self._corrupt:
+                        missing.append(node)
+                    continue
+                linked += 1
+                node = found
+                if parent is None:
+                    root = node
+                else:
+                    _replace(parent, node, right=right)
+            if isinstance(node, Inner):
+                stack.append((node, True, node.right, depth + 1))
+                stack.append((node, False, node.left, depth + 1))
+            elif isinstance(node, Extension):
+                stack.append((node, False, node.child, node.end))
+        return root, Preloaded(linked, list(self._nodes), missing, self._corrupt)
+
+    def _take(self, digest: bytes, depth: int) -> Node:
+        """The node that was added under `digest`, or None."""
+        entry = self._nodes.pop(digest, None)
+        if entry is None or entry[PATH_BYTES:] == digest:
+            return entry
+        try:
+            return parse(digest, entry, depth, keep_value=self._keep_values)
+        except CorruptNodeError:
+            self._corrupt.append(digest)
+            return None
 
 
-def _take(
-    index: dict[bytes, bytes | None], digest: bytes, depth: int, *, keep_values: bool
-) -> Node:
-    entry = index.pop(digest, None)
-    if entry is None:
-        return digest
-    if not keep_values and entry[32:] == digest:
-        return entry
-    return parse(digest, entry, depth, keep_value=keep_values)
+def _replace(parent: Inner | Extension, node: Node, *, right: bool) -> None:
+    if isinstance(parent, Extension):
+        parent.child = node
+    elif right:
+        parent.right = node
+    else:
+        parent.left = node

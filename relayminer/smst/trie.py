@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Literal
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Final
 
 from relayminer.smst import closest, removal
+from relayminer.smst.commit import Change, Commit
 from relayminer.smst.digests import (
     DIGEST_BYTES,
     EMPTY_DIGEST,
@@ -39,13 +38,12 @@ from relayminer.smst.nodes import (
     settle,
     unsettled,
 )
-from relayminer.smst.preload import Preloaded, preload
+from relayminer.smst.preload import NodeIndex, Preloaded
 
 if TYPE_CHECKING:
     from relayminer.smst.proof import ClosestProof
 
 Load = Callable[[bytes], bytes | None]
-Change = tuple[Literal["set"], bytes, bytes] | tuple[Literal["delete"], bytes, None]
 
 # Clears the bits before an extension's start from the difference of two paths.
 _FROM_BIT: Final = tuple((1 << (PATH_BITS - index)) - 1 for index in range(PATH_BITS))
@@ -54,36 +52,6 @@ _FROM_BIT: Final = tuple((1 << (PATH_BITS - index)) - 1 for index in range(PATH_
 def hash_path(key: bytes) -> bytes:
     """The path of a key (32 bytes): its SHA-256, even where the key is a hash itself."""
     return sha256(key).digest()
-
-
-@frozen
-class Commit:
-    """What a commit wants done to the store, in the library's order.
-
-    Attributes:
-        root: the 48-byte root that these changes make loadable.
-        changes: `("delete", digest, None)` for nodes that left the trie, then
-            `("set", digest, preimage)` for new ones, children before parents. A digest that is
-            deleted and set again must end up set.
-    """
-
-    root: bytes
-    changes: list[Change]
-
-    @property
-    def writes(self) -> dict[bytes, bytes]:
-        """Digest to preimage of every node to store."""
-        return {change[1]: change[2] for change in self.changes if change[0] == "set"}
-
-    @property
-    def removals(self) -> list[bytes]:
-        """Digests to remove: those deleted and not set again. Safe to remove after the writes."""
-        written = {change[1] for change in self.changes if change[0] == "set"}
-        return [
-            change[1]
-            for change in self.changes
-            if change[0] == "delete" and change[1] not in written
-        ]
 
 
 class Trie:
@@ -155,11 +123,18 @@ class Trie:
         self._supplied[digest] = preimage
 
     def preload(self, nodes: Iterable[tuple[bytes, bytes]]) -> Preloaded:
-        """Link stored nodes into memory in bulk, in any order, and say what did not fit.
+        """Link stored nodes into memory, in any order, and say what did not fit.
 
         A session is resumed so: import the durable root, preload the whole nodes hash.
         """
-        self._root, report = preload(self._root, nodes, keep_values=self._keep_values)
+        index = NodeIndex(keep_values=self._keep_values)
+        for digest, preimage in nodes:
+            index.add(digest, preimage)
+        return self.link(index)
+
+    def link(self, index: NodeIndex) -> Preloaded:
+        """Link nodes that were gathered before, for stores that are read page by page."""
+        self._root, report = index.link(self._root)
         return report
 
     def update(self, key: bytes, value: bytes, weight: int) -> None:
