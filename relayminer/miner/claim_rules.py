@@ -1,0 +1,100 @@
+"""Which claims are worth making and how they are batched: pure rules.
+
+Amounts are in uPOKT, sums in compute units, lifetimes in seconds.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+T = TypeVar("T")
+
+
+@frozen
+class Profit:
+    """What a claim earns and costs, in uPOKT."""
+
+    reward_upokt: int
+    cost_upokt: int
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether the claim earns more than it costs."""
+        return self.reward_upokt > self.cost_upokt
+
+
+@frozen
+class Costs:
+    """Own recent transaction costs of one message, in uPOKT."""
+
+    claim_fee_upokt: int
+    proof_fee_upokt: int
+    proof_submission_fee_upokt: int
+
+
+def expected_cost_upokt(costs: Costs, *, reward_upokt: int, threshold_upokt: int, p: float) -> int:
+    """Expected cost of claiming and, where it is needed, proving a session, in uPOKT.
+
+    `cost = claim fee + P(proof) * (proof fee + submission fee)`, where P is 1 from the requirement
+    threshold on and the request probability `p` below it (poktroll: x/proof proof requirement).
+    """
+    probability = 1.0 if reward_upokt >= threshold_upokt else min(1.0, max(0.0, p))
+    proof = costs.proof_fee_upokt + costs.proof_submission_fee_upokt
+    return costs.claim_fee_upokt + int(probability * proof)
+
+
+def transactions_of(messages: Sequence[T], max_messages: int) -> Iterator[Sequence[T]]:
+    """Split `messages` into runs of at most `max_messages`, in order."""
+    for start in range(0, len(messages), max_messages):
+        yield messages[start : start + max_messages]
+
+
+def lifetime_seconds(
+    height: int, close_height: int, block_time_seconds: float, max_seconds: float
+) -> float:
+    """How long an unordered transaction sent at `height` may live: to the end of its window.
+
+    One block is added because the window includes its closing height.
+    """
+    blocks_left = max(1, close_height - height + 1)
+    return min(blocks_left * block_time_seconds, max_seconds)
+
+
+class OnChain(Enum):
+    """How the chain's claim of a session compares with ours."""
+
+    ABSENT = "absent"
+    OURS = "ours"
+    SMALLER = "smaller"
+    """A claim with fewer relays, or as many under another root: ours may replace it."""
+    LARGER = "larger"
+    """A claim with more relays: replacing it would lose money."""
+
+
+def compare_claim(ours: bytes, theirs: bytes | None) -> OnChain:
+    """Compare our 48-byte root with that of the claim on chain (None when there is no claim)."""
+    if theirs is None:
+        return OnChain.ABSENT
+    if theirs == ours:
+        return OnChain.OURS
+    return OnChain.LARGER if _count(theirs) > _count(ours) else OnChain.SMALLER
+
+
+def _count(root: bytes) -> int:
+    return int.from_bytes(root[40:48], "big")
+
+
+def resend_height(submit_height: int, close_height: int, resends: int) -> int:
+    """Height from which a message that is still missing on chain is sent again.
+
+    A quarter of the remaining window, at least two blocks: a transaction needs one block to be
+    included and one more to be seen by a node that lags.
+    """
+    step = max(2, (close_height - submit_height) // 4)
+    return submit_height + step * (1 + max(0, resends - 1) // 2)

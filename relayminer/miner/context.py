@@ -1,0 +1,62 @@
+"""What the stages of one supplier share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relayminer.config.settings import MinerSettings
+    from relayminer.miner.accumulate import Accumulator
+    from relayminer.miner.book import SessionBook
+    from relayminer.miner.facts import ChainFacts
+    from relayminer.miner.ingest import Ingest
+    from relayminer.miner.interfaces import BlockSource, ChainReader, Transactions
+    from relayminer.miner.metrics import MinerMetrics
+    from relayminer.miner.store import SupplierStore
+    from relayminer.miner.tries import OpenTries
+    from relayminer.protocol.signature import SigningKey
+
+
+@define
+class OwnFees:
+    """What a message of ours cost the last time, uPOKT; 0 until one was sent."""
+
+    claim_upokt: int = 0
+    proof_upokt: int = 0
+
+
+@frozen
+class ProcessContext:
+    """What all suppliers of a process share."""
+
+    settings: MinerSettings
+    block_time_seconds: float
+    lifetime_max_seconds: float
+    chain: ChainReader
+    blocks: BlockSource
+    transactions: Transactions
+    facts: ChainFacts
+    tries: OpenTries
+    metrics: MinerMetrics
+    now: Callable[[], float]
+    """Unix seconds, for records that people read; no decision depends on it."""
+    settled_through: Callable[[], int] = field(default=lambda: 0)
+    """Last height whose settlement events have been recorded."""
+
+
+@frozen
+class SupplierContext:
+    """What the stages of one supplier share while we own it."""
+
+    process: ProcessContext
+    address: str
+    key: SigningKey = field(repr=False)
+    store: SupplierStore
+    book: SessionBook
+    accumulator: Accumulator
+    ingest: Ingest
+    fees: OwnFees = field(factory=OwnFees)

@@ -1,0 +1,88 @@
+"""The miner's metrics. Names are those of the Go miner where it has them; no session labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relayminer.telemetry.metrics import Counter, Gauge, Metrics
+
+
+class MinerMetrics:
+    """All metric families of a miner process."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        supplier = ("supplier",)
+        service = ("supplier", "service_id")
+        self.relays_added = metrics.counter(
+            "ha_miner_relays_added_to_smst", "Relays that a checkpoint holds.", service
+        )
+        self.relays_rejected = metrics.counter(
+            "ha_miner_relays_rejected",
+            "Log entries that did not enter a trie.",
+            ("supplier", "reason"),
+        )
+        self.checkpoint_failures = metrics.counter(
+            "ha_miner_checkpoint_failures", "Checkpoints that failed and are repeated.", supplier
+        )
+        self.transitions = metrics.counter(
+            "ha_miner_session_state_transitions",
+            "State changes of sessions.",
+            ("supplier", "from_state", "to_state"),
+        )
+        self.submitted = metrics.counter(
+            "ha_miner_messages_submitted", "Messages in the mempool.", ("supplier", "phase")
+        )
+        self.refused = metrics.counter(
+            "ha_miner_messages_refused",
+            "Messages that were refused or have to wait.",
+            ("supplier", "phase", "verdict"),
+        )
+        self.fees_upokt = metrics.counter(
+            "ha_miner_fees_upokt", "Transaction fees offered, uPOKT.", ("supplier", "phase")
+        )
+        self.skipped = metrics.counter(
+            "ha_miner_claims_skipped", "Claims not made.", (*service, "reason")
+        )
+        self.lost_upokt = metrics.counter(
+            "ha_miner_upokt_lost", "Expected reward of lost sessions, uPOKT.", (*service, "reason")
+        )
+        self.settled_upokt = metrics.counter(
+            "ha_miner_upokt_settled", "Settled claims, uPOKT before the split.", service
+        )
+        self.expired_upokt = metrics.counter(
+            "ha_miner_upokt_expired", "Claims that expired, uPOKT.", (*service, "reason")
+        )
+        self.slashed_upokt = metrics.counter(
+            "ha_miner_upokt_slashed", "Stake lost to penalties, uPOKT.", service
+        )
+        self._owned = metrics.gauge("ha_miner_supplier_claimed_count", "Suppliers owned here.")
+        self._height = metrics.gauge("ha_miner_current_block_height", "Last block driven.")
+        self._settled_height = metrics.gauge(
+            "ha_miner_settled_height", "Last block whose events are in the ledger."
+        )
+        self._open_tries = metrics.gauge("ha_miner_open_tries", "Tries held in memory.")
+
+    @property
+    def owned(self) -> Gauge:
+        """Suppliers whose lease this process holds."""
+        return self._owned.bind()
+
+    @property
+    def height(self) -> Gauge:
+        """The last block for which sessions were driven."""
+        return self._height.bind()
+
+    @property
+    def settled_height(self) -> Gauge:
+        """The last block whose settlement events were recorded."""
+        return self._settled_height.bind()
+
+    @property
+    def open_tries(self) -> Gauge:
+        """Tries in memory."""
+        return self._open_tries.bind()
+
+    def added(self, supplier: str, service: str) -> Counter:
+        """Relays added for a supplier and service."""
+        return self.relays_added.bind(supplier, service)

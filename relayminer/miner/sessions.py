@@ -1,0 +1,76 @@
+"""The sessions of one supplier, as the miner holds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from relayminer.miner.lifecycle import SessionState
+
+if TYPE_CHECKING:
+    from relayminer.miner.entries import SessionInfo
+
+
+@define
+class Attempt:
+    """The last time that a claim or a proof was sent, or was about to be.
+
+    Stored before the broadcast, so that whoever resumes knows that a transaction may be underway
+    and gives it time to show before sending another one.
+    """
+
+    submit_height: int
+    """Last committed block when it was first sent."""
+    last_height: int
+    """The same of the last time."""
+    message: bytes = field(default=b"", repr=False)
+    """The protobuf message."""
+    tx_hash: str = ""
+    original_tx_hash: str = ""
+    """Hash of the first transaction; empty while no broadcast is known to have succeeded."""
+    resends: int = 0
+    reason: str = ""
+    """Why the last one was refused; empty when it was accepted or its fate is unknown."""
+    refused: bool = False
+
+    @property
+    def deferred(self) -> bool:
+        """Whether nothing was broadcast the last time, through no fault of the message."""
+        return bool(self.reason) and not self.refused
+
+
+@define
+class Session:
+    """A session in flight or just over. State changes go through `SessionBook`."""
+
+    info: SessionInfo
+    state: SessionState = SessionState.ACTIVE
+    relay_count: int = 0
+    """Relays in the trie at the last checkpoint."""
+    compute_units: int = 0
+    claimed_root: bytes | None = None
+    """The sealed root, 48 bytes."""
+    claim_tx_hash: str = ""
+    proof_tx_hash: str = ""
+    claim_attempt: Attempt | None = None
+    proof_attempt: Attempt | None = None
+    settlement_outcome: str = ""
+    settlement_height: int = 0
+    proof_status: int = 0
+    """Validation status of the claim when it was settled."""
+    compute_units_per_relay: int = 0
+    """What the chain will multiply the relay count with; 0 until it is known."""
+    late_relays: int = 0
+    """Relays that came after the seal, in this process."""
+    trie_deleted: bool = False
+
+    @property
+    def session_id(self) -> str:
+        """The id, 64 lower-case hexadecimal characters."""
+        return self.info.session_id
+
+    @property
+    def end_height(self) -> int:
+        """The last block of the session."""
+        return self.info.end_height

@@ -1,0 +1,1 @@
+"""The miner, with a real store and a chain stepped by hand."""
