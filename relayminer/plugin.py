@@ -16,6 +16,7 @@ import enum
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from relayminer.chain.errors import NotFoundError, UnsupportedQueryError
 from relayminer.errors import RelayMinerError
 from relayminer.net.errors import (
     NetError,
@@ -32,11 +33,27 @@ from relayminer.net.http1 import (
     response_bytes,
 )
 from relayminer.net.wire import AnyWire, Wire
+from relayminer.protocol import codec
+from relayminer.protocol.pb import (
+    application_pb2,
+    http_pb2,
+    proof_pb2,
+    service_pb2,
+    session_pb2,
+    shared_pb2,
+    supplier_pb2,
+)
+from relayminer.state.json_forms import (
+    parse_session,
+    parse_shared_params,
+    session_json,
+    shared_params_json,
+)
+from relayminer.state.names import KeyNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from relayminer.state.names import KeyNames
 
 TRANSPORTS = "relayminer.transports"
 CACHES = "relayminer.caches"
@@ -391,6 +408,12 @@ def _called(group: str, point: metadata.EntryPoint) -> str:
     return f"plugin {point.name!r} ({group}, {point.value}){package}"
 
 
+decode_message = codec.decode
+"""A chain message from its protobuf bytes, by the chain's rules."""
+
+encode_message = codec.encode
+"""The canonical protobuf bytes of a chain message."""
+
 __all__ = [
     "ALL",
     "AnyWire",
@@ -400,9 +423,11 @@ __all__ = [
     "Engine",
     "Headers",
     "HttpLimits",
+    "KeyNames",
     "KeyProvider",
     "Moment",
     "NetError",
+    "NotFoundError",
     "PluginError",
     "RelayAnswer",
     "RelayCall",
@@ -410,13 +435,27 @@ __all__ = [
     "RequestReader",
     "RequestRefusedError",
     "Transport",
+    "UnsupportedQueryError",
     "Wire",
     "WireError",
     "WireTimeoutError",
+    "application_pb2",
+    "decode_message",
+    "encode_message",
+    "http_pb2",
     "linger",
     "load_cache_types",
     "load_key_providers",
     "load_plugins",
     "load_transports",
+    "parse_session",
+    "parse_shared_params",
+    "proof_pb2",
     "response_bytes",
+    "service_pb2",
+    "session_json",
+    "session_pb2",
+    "shared_params_json",
+    "shared_pb2",
+    "supplier_pb2",
 ]

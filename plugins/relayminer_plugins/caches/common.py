@@ -1,0 +1,68 @@
+"""What the cache types share."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from relayminer.plugin import ALL
+
+if TYPE_CHECKING:
+    from relayminer.plugin import KeyNames, Moment
+
+EXTRA_GRACE_BLOCKS = 2
+SESSION_SLACK_SECONDS = 10.0
+IMMUTABLE_SECONDS = 1_800.0
+"""How long memory keeps what can never change."""
+
+
+def invalidated_key(payload: bytes, field: str) -> Any:
+    """The key in `{"<field>": "..."}`; all for exactly `{}`; None for anything else."""
+    if payload == b"{}":
+        return ALL
+    value = json.loads(payload)
+    return value.get(field) if isinstance(value, dict) else None
+
+
+def session_seconds(end_height: int, now: Moment) -> float:
+    """How long what belongs to a session is kept in the store (state.md 4.4).
+
+    Before the first block the rule would give months: one block time then.
+    """
+    until = end_height + now.grace_blocks + EXTRA_GRACE_BLOCKS
+    if now.height <= 0 or now.height >= until:
+        return now.block_seconds
+    return (until - now.height) * now.block_seconds + SESSION_SLACK_SECONDS
+
+
+class Unannounced:
+    """For what never changes, or whose changes nobody announces."""
+
+    def channel(self, names: KeyNames) -> None:
+        """No channel."""
+        del names
+
+    def invalidated(self, payload: bytes) -> None:
+        """Never called."""
+        del payload
+
+
+class MemoryOnly(Unannounced):
+    """For what is not kept in the store."""
+
+    def store_key(self, names: KeyNames, key: Any) -> None:
+        """No entry."""
+        del names, key
+
+    def store_seconds(self, key: Any, value: Any, now: Moment) -> float:
+        """Not at all."""
+        del key, value, now
+        return 0.0
+
+    def encode(self, value: Any) -> bytes:
+        """Never called."""
+        raise TypeError(f"{type(value).__name__} is kept in memory only")
+
+    def decode(self, data: bytes) -> Any:
+        """Never called."""
+        raise TypeError(f"{len(data)} bytes of something that is kept in memory only")
