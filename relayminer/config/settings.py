@@ -11,6 +11,8 @@ from pathlib import Path
 import attrs
 from attrs import field, frozen
 
+from relayminer.config.masking import masked_headers_repr, masked_url_repr
+
 EMBEDDED = "embedded"
 
 VALIDATION_MODES = ("eager", "optimistic")
@@ -37,7 +39,7 @@ class NamespaceSettings:
 class RedisSettings:
     """Where the shared state lives."""
 
-    url: str = EMBEDDED
+    url: str = field(default=EMBEDDED, repr=masked_url_repr)
     """`embedded` (a private server in `home`) or a `redis://`, `rediss://`, `unix://` URL."""
     appendfsync: str = "everysec"
     """Of the embedded server: `everysec`, or `always` to lose nothing when the power fails."""
@@ -53,7 +55,7 @@ class ChainSettings:
     """How to reach the chain."""
 
     chain_id: str = "pocket"
-    rpc_url: str = "http://127.0.0.1:26657"
+    rpc_url: str = field(default="http://127.0.0.1:26657", repr=masked_url_repr)
     grpc_url: str = "127.0.0.1:19090"
     grpc_insecure: bool = True
     query_timeout_seconds: float = 5.0
@@ -116,7 +118,7 @@ class AuthenticationSettings:
 class EndpointSettings:
     """One address of a backend."""
 
-    url: str
+    url: str = field(repr=masked_url_repr)
     name: str = ""
 
 
@@ -124,13 +126,13 @@ class EndpointSettings:
 class BackendSettings:
     """Where relays of one service and one RPC type go."""
 
-    url: str = ""
+    url: str = field(default="", repr=masked_url_repr)
     urls: tuple[EndpointSettings, ...] = ()
     """Several addresses instead of `url`; exactly one of the two is given."""
     base_path: str = ""
     load_balancing: str = ""
     """`first_healthy` or `round_robin`; empty: `first_healthy` for one address, else the other."""
-    headers: dict[str, str] = field(factory=dict)
+    headers: dict[str, str] = field(factory=dict, repr=masked_headers_repr)
     authentication: AuthenticationSettings = AuthenticationSettings()
     max_retries: int = 1
     recovery_timeout_seconds: float = 30.0

@@ -1,0 +1,372 @@
+"""What types cannot say: values that must be one of a few, addresses, and settings that must agree.
+
+Every check is a small function from the settings to the problems it sees.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from relayminer.config.settings import (
+    BACKEND_TYPES,
+    EMBEDDED,
+    KEYRING_BACKENDS,
+    VALIDATION_MODES,
+    BackendSettings,
+    ServiceSettings,
+    Settings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Key = tuple[str | int, ...]
+
+BACKEND_ALIASES = {
+    "json_rpc": "jsonrpc",
+    "json-rpc": "jsonrpc",
+    "http": "jsonrpc",
+    "https": "jsonrpc",
+    "ws": "websocket",
+    "wss": "websocket",
+    "web_socket": "websocket",
+    "comet_bft": "cometbft",
+    "comet": "cometbft",
+    "tendermint": "cometbft",
+    "grpcs": "grpc",
+}
+BACKEND_SCHEMES = {
+    "jsonrpc": ("http", "https"),
+    "rest": ("http", "https"),
+    "cometbft": ("http", "https"),
+    "websocket": ("ws", "wss", "http", "https"),
+    "grpc": ("grpc", "grpcs", "http", "https"),
+}
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+LOAD_BALANCING = ("", "first_healthy", "round_robin")
+MAX_SERVICE_ID_LENGTH = 42
+
+_SERVICE_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_SERVICE_ID_LENGTH}}}")
+_GAS_PRICE = re.compile(
+    r"\s*([0-9]+(\.[0-9]{1,18})?|\.[0-9]{1,18})\s*[a-zA-Z][a-zA-Z0-9/:._-]{2,127}\s*"
+)
+_NAMESPACE_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_MAX_PORT = 65_535
+_MAX_LIFETIME_SECONDS = 600.0
+_MAX_MEMO_CHARACTERS = 256
+_MIN_GAS_ADJUSTMENT = 1.0
+
+
+@frozen
+class Complaint:
+    """What a check says; where it is in the file is found by its key."""
+
+    key: Key
+    value: object = field(repr=False)
+    reason: str
+    fix: str
+
+
+def check_settings(settings: Settings) -> Iterator[Complaint]:
+    """All complaints of all checks."""
+    yield from check_choices(settings)
+    yield from check_redis(settings)
+    yield from check_namespace(settings)
+    yield from check_chain(settings)
+    yield from check_transactions(settings)
+    yield from check_positive(settings)
+    yield from check_leases(settings)
+    yield from check_listen(settings)
+    for service_id, service in settings.relayer.services.items():
+        yield from check_service(service_id, service)
+
+
+def check_choices(settings: Settings) -> Iterator[Complaint]:
+    """Settings that are one of a few words."""
+    keyring = settings.keys.keyring
+    choices: list[tuple[str, str, tuple[str, ...]]] = [
+        ("redis.appendfsync", settings.redis.appendfsync, ("everysec", "always")),
+        ("relayer.validation_mode", settings.relayer.validation_mode, VALIDATION_MODES),
+        ("relayer.publish", settings.relayer.publish, ("confirm", "after")),
+        (
+            "relayer.metering.fail_behavior",
+            settings.relayer.metering.fail_behavior,
+            ("open", "closed"),
+        ),
+        (
+            "logging.level",
+            settings.logging.level.lower(),
+            ("debug", "info", "warning", "warn", "error"),
+        ),
+        ("logging.format", settings.logging.format, ("auto", "json", "console")),
+        ("keys.keyring.backend", keyring.backend if keyring else "test", KEYRING_BACKENDS),
+    ]
+    for key, value, allowed in choices:
+        yield from _one_of(tuple(key.split(".")), value, allowed)
+
+
+def check_redis(settings: Settings) -> Iterator[Complaint]:
+    """`redis.url` is the embedded server or a URL of a server."""
+    url = settings.redis.url
+    key = ("redis", "url")
+    if url == EMBEDDED:
+        return
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in REDIS_SCHEMES:
+        yield Complaint(
+            key,
+            url,
+            "neither `embedded` nor the URL of a server",
+            "write embedded, redis://host:6379, rediss://host:6379 or unix:///path",
+        )
+    elif not rest.strip("/"):
+        yield Complaint(key, url, "no host", f"write {scheme}://host:6379")
+    elif scheme != "unix" and (wrong := _bad_authority(url)):
+        yield Complaint(key, url, wrong, f"write {scheme}://host:6379")
+
+
+def check_namespace(settings: Settings) -> Iterator[Complaint]:
+    """Segments of key names are words without colons."""
+    namespace = settings.redis.namespace
+    for name in type(namespace).__annotations__:
+        value = getattr(namespace, name)
+        if not _NAMESPACE_PART.fullmatch(value):
+            yield Complaint(
+                ("redis", "namespace", name),
+                value,
+                "not a word of letters, digits, `_`, `-` and `.`",
+                "leave it out to take the default",
+            )
+
+
+def check_chain(settings: Settings) -> Iterator[Complaint]:
+    """The node's addresses can be addresses."""
+    chain = settings.chain
+    if not chain.chain_id.strip():
+        yield Complaint(("chain", "chain_id"), chain.chain_id, "empty", "write the chain's id")
+    yield from _url(("chain", "rpc_url"), chain.rpc_url, ("http", "https", "tcp"))
+    grpc = chain.grpc_url.partition("://")[2] or chain.grpc_url
+    if wrong := _bad_address(grpc.rstrip("/"), lowest_port=1):
+        yield Complaint(("chain", "grpc_url"), chain.grpc_url, wrong, "write host:port")
+
+
+def check_transactions(settings: Settings) -> Iterator[Complaint]:
+    """Prices and bounds that the chain accepts."""
+    transactions = settings.transactions
+    if not _GAS_PRICE.fullmatch(transactions.gas_price):
+        yield Complaint(
+            ("transactions", "gas_price"),
+            transactions.gas_price,
+            "not a price of at most 18 digits behind the point",
+            "write a number and a denomination, as in 0.000001upokt",
+        )
+    if transactions.gas_adjustment < _MIN_GAS_ADJUSTMENT:
+        yield Complaint(
+            ("transactions", "gas_adjustment"),
+            transactions.gas_adjustment,
+            "asks for less gas than the simulation used",
+            "write 1 or more; 1.7 is the default",
+        )
+    if not 0 < transactions.lifetime_max_seconds < _MAX_LIFETIME_SECONDS:
+        yield Complaint(
+            ("transactions", "lifetime_max_seconds"),
+            transactions.lifetime_max_seconds,
+            "the chain refuses transactions that live for 10 minutes or more",
+            "write a number from 1 to 599",
+        )
+    if len(transactions.memo) > _MAX_MEMO_CHARACTERS:
+        yield Complaint(
+            ("transactions", "memo"),
+            transactions.memo,
+            "the chain refuses memos of more than 256 characters",
+            "shorten it",
+        )
+
+
+_POSITIVE = (
+    "redis.command_timeout_seconds",
+    "redis.reconnect_backoff_max_seconds",
+    "redis.max_queued_commands",
+    "chain.query_timeout_seconds",
+    "chain.max_concurrent_queries",
+    "chain.poll_interval_seconds",
+    "chain.block_time_seconds",
+    "transactions.gas_fallback_per_message",
+    "relayer.max_body_bytes",
+    "relayer.max_header_bytes",
+    "relayer.header_timeout_seconds",
+    "relayer.body_timeout_seconds",
+    "relayer.idle_timeout_seconds",
+    "relayer.max_connections",
+    "relayer.request_timeout_seconds",
+    "relayer.response_header_timeout_seconds",
+    "relayer.dial_timeout_seconds",
+    "relayer.max_connections_per_endpoint",
+    "relayer.max_response_bytes",
+    "relayer.max_in_flight",
+    "relayer.publish_timeout_seconds",
+    "relayer.max_ring_members",
+    "relayer.session_cache_entries",
+    "relayer.metering.lease_relays",
+    "relayer.metering.cache_ttl_seconds",
+    "miner.batch_entries",
+    "miner.read_block_seconds",
+    "miner.claim_idle_seconds",
+    "miner.cache_ttl_seconds",
+    "miner.submission_tracking_ttl_seconds",
+    "miner.reconcile_interval_seconds",
+    "miner.max_messages_per_transaction",
+    "cache.refresh_interval_blocks",
+    "cache.memory_entries",
+)
+
+
+def check_positive(settings: Settings) -> Iterator[Complaint]:
+    """Limits and times that mean nothing at 0."""
+    for path in _POSITIVE:
+        key = tuple(path.split("."))
+        value: object = settings
+        for name in key:
+            value = getattr(value, name)
+        if not value:
+            yield Complaint(key, value, "0 would stop everything", "write more than 0")
+
+
+def check_leases(settings: Settings) -> Iterator[Complaint]:
+    """A lease is renewed at least twice in its life, so that one late renewal loses nothing."""
+    for name, lease in (("miner", settings.miner), ("cache", settings.cache)):
+        ttl_seconds, renew_seconds = lease.lease_ttl_seconds, lease.lease_renew_seconds
+        if not 0 < renew_seconds * 2 <= ttl_seconds:
+            yield Complaint(
+                (name, "lease_renew_seconds"),
+                renew_seconds,
+                f"a lease of {ttl_seconds:g} s is not renewed twice in its life",
+                f"write more than 0 and at most {ttl_seconds / 2:g}"
+                if ttl_seconds
+                else "write lease_ttl_seconds: 4 and lease_renew_seconds: 1",
+            )
+
+
+def check_listen(settings: Settings) -> Iterator[Complaint]:
+    """Addresses to listen at exist and do not collide."""
+    addresses = {("relayer", "listen"): settings.relayer.listen}
+    if settings.control.enabled:
+        addresses["control", "listen"] = settings.control.listen
+    for key, address in addresses.items():
+        if wrong := _bad_address(address, lowest_port=0, may_lack_host=True):
+            yield Complaint(key, address, wrong, "write host:port, as in 0.0.0.0:8080")
+    ports = [address.rpartition(":")[2] for address in addresses.values()]
+    if len(ports) != len(set(ports)) and ports[0] != "0":
+        yield Complaint(
+            ("control", "listen"),
+            settings.control.listen,
+            "the port of relayer.listen",
+            "choose another port",
+        )
+
+
+def check_service(service_id: str, service: ServiceSettings) -> Iterator[Complaint]:
+    """One service: its id, its backends, and what it answers with by default."""
+    key: Key = ("relayer", "services", service_id)
+    if not _SERVICE_ID.fullmatch(service_id):
+        yield Complaint(
+            key,
+            None,
+            f"not a service id: 1 to {MAX_SERVICE_ID_LENGTH} letters, digits, `_` and `-`",
+            "write the id as the chain has it",
+        )
+    if service.validation_mode:
+        yield from _one_of((*key, "validation_mode"), service.validation_mode, VALIDATION_MODES)
+    if not service.backends:
+        yield Complaint((*key, "backends"), None, "no backend", "add one, such as `jsonrpc:`")
+    for rpc_type, backend in service.backends.items():
+        yield from check_backend((*key, "backends", rpc_type), rpc_type, backend)
+    if len(service.backends) > 1 and service.default_backend not in service.backends:
+        yield Complaint(
+            (*key, "default_backend"),
+            service.default_backend,
+            "no backend of this service",
+            f"write one of {', '.join(service.backends)}",
+        )
+
+
+def check_backend(key: Key, rpc_type: str, backend: BackendSettings) -> Iterator[Complaint]:
+    """One backend: a known type, and addresses that fit it."""
+    if rpc_type not in BACKEND_TYPES:
+        meant = BACKEND_ALIASES.get(rpc_type.lower())
+        known = f"here it is called `{meant}`" if meant else f"known: {', '.join(BACKEND_TYPES)}"
+        yield Complaint(key, None, "not a type of backend", known)
+        return
+    if bool(backend.url) == bool(backend.urls):
+        reason = "both `url` and `urls`" if backend.url else "neither `url` nor `urls`"
+        yield Complaint(key, None, reason, "write exactly one of them")
+    schemes = BACKEND_SCHEMES[rpc_type]
+    if backend.url:
+        yield from _url((*key, "url"), backend.url, schemes, may_be_address=rpc_type == "grpc")
+    for index, endpoint in enumerate(backend.urls):
+        place = (*key, "urls", index)
+        yield from _url(place, endpoint.url, schemes, may_be_address=rpc_type == "grpc")
+    yield from _one_of((*key, "load_balancing"), backend.load_balancing, LOAD_BALANCING)
+    authentication = backend.authentication
+    if authentication.password and not authentication.username:
+        yield Complaint(
+            (*key, "authentication", "password"),
+            authentication.password,
+            "a password without a username",
+            "add `username:`",
+        )
+
+
+def _one_of(key: Key, value: str, allowed: tuple[str, ...]) -> Iterator[Complaint]:
+    if value not in allowed:
+        shown = ", ".join(word for word in allowed if word)
+        yield Complaint(key, value, "not one of the known words", f"write one of {shown}")
+
+
+def _url(
+    key: Key, url: str, schemes: tuple[str, ...], *, may_be_address: bool = False
+) -> Iterator[Complaint]:
+    if may_be_address and "://" not in url:
+        if wrong := _bad_address(url, lowest_port=1):
+            yield Complaint(key, url, wrong, "write host:port")
+        return
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme.lower() not in schemes:
+        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+        yield Complaint(
+            key, url, f"does not start with {wanted}", f"write {schemes[0]}://host:port"
+        )
+    elif wrong := _bad_authority(url):
+        yield Complaint(key, url, wrong, f"write {scheme}://host:port")
+
+
+def _bad_authority(url: str) -> str:
+    """Why a URL's host and port cannot be used, or empty."""
+    if re.search(r"[\x00-\x20\x7f]", url):
+        return "has white space in it"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        return str(error)
+    if not parts.hostname:
+        return "no host"
+    return "port 0" if port == 0 else ""
+
+
+def _bad_address(address: str, *, lowest_port: int, may_lack_host: bool = False) -> str:
+    """Why `host:port` cannot be used, or empty."""
+    host, separator, port = address.rpartition(":")
+    if not separator or not (host or may_lack_host):
+        return "not host:port"
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        return "an IPv6 address without brackets"
+    if re.search(r"[\x00-\x20\x7f/]", host):
+        return "a host with characters that no host has"
+    if not port.isascii() or not port.isdigit() or not lowest_port <= int(port) <= _MAX_PORT:
+        return f"port {port!r} is not a number from {lowest_port} to {_MAX_PORT}"
+    return ""

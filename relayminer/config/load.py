@@ -1,0 +1,125 @@
+"""From a YAML file, and what the command line says, to settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from relayminer.config.checks import Complaint, check_settings
+from relayminer.config.document import Document, Key, dotted, read_document
+from relayminer.config.errors import ConfigError, Problem, problem
+from relayminer.config.structure import structured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from relayminer.config.settings import ServiceSettings, Settings
+
+COMMAND_LINE = "command line"
+
+_NEAR = 2
+"""Levels between a backend and an entry of its list of addresses."""
+
+
+def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of a file, or the defaults when there is none.
+
+    Relative paths in a file count from the file's directory, `~` is the home directory. A service
+    with one backend answers with that one, whatever `default_backend` says.
+
+    Args:
+        path: a YAML file.
+        overrides: path of a setting (`redis.url`) -> value, over what the file says.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    document = Document(COMMAND_LINE) if path is None else read_document(path)
+    overridden = _override(document, overrides or {})
+    settings, misfits = structured(document)
+    problems = [misfit.problem for misfit in misfits]
+    problems.extend(
+        _problem(document, overridden, complaint)
+        for complaint in check_settings(settings)
+        if not any(_follows(complaint.key, misfit.key) for misfit in misfits)
+    )
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda one: one.line))
+    return _resolved(settings, path)
+
+
+def _follows(complaint: Key, misfit: Key) -> bool:
+    """Whether a complaint may only be there because a misfit was taken out."""
+    if complaint[-1] == "default_backend":
+        backends = (*complaint[:-1], "backends")
+        return misfit[: len(backends)] == backends
+    below = len(misfit) - len(complaint)
+    return misfit[: len(complaint)] == complaint and below <= _NEAR
+
+
+def _override(document: Document, overrides: Mapping[str, Any]) -> set[Key]:
+    keys: set[Key] = set()
+    for name, value in overrides.items():
+        *parents, last = name.split(".")
+        place = document.values
+        for parent in parents:
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}
+            place = place[parent]
+        place[last] = value
+        keys.add((*parents, last))
+    return keys
+
+
+def _problem(document: Document, overridden: set[Key], complaint: Complaint) -> Problem:
+    from_file = complaint.key not in overridden
+    return problem(
+        dotted(complaint.key),
+        complaint.value,
+        complaint.reason,
+        complaint.fix,
+        source=document.source if from_file else COMMAND_LINE,
+        line=document.line_of(complaint.key) if from_file else 0,
+    )
+
+
+def _resolved(settings: Settings, path: Path | None) -> Settings:
+    """Settings with absolute paths and the default backend that each service really has."""
+    keys = settings.keys
+    keyring = keys.keyring
+    if keyring is not None:
+        keyring = attrs.evolve(
+            keyring,
+            dir=_absolute(keyring.dir, path),
+            passphrase_file=_absolute(keyring.passphrase_file, path),
+        )
+    services = {
+        service_id: _with_default(service)
+        for service_id, service in settings.relayer.services.items()
+    }
+    return attrs.evolve(
+        settings,
+        home=_absolute(settings.home, path) or settings.home,
+        keys=attrs.evolve(
+            keys,
+            keys_file=_absolute(keys.keys_file, path),
+            keys_dir=_absolute(keys.keys_dir, path),
+            keyring=keyring,
+        ),
+        relayer=attrs.evolve(settings.relayer, services=services),
+    )
+
+
+def _with_default(service: ServiceSettings) -> ServiceSettings:
+    if len(service.backends) > 1:
+        return service
+    return attrs.evolve(service, default_backend=next(iter(service.backends)))
+
+
+def _absolute(path: Path | None, config: Path | None) -> Path | None:
+    if path is None:
+        return None
+    path = path.expanduser()
+    return path if config is None else (config.absolute().parent / path)
