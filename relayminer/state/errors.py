@@ -58,6 +58,10 @@ class SessionSealedError(StateError):
     """The session's trie is sealed: its root is claimed and no relay may be added."""
 
 
+class StaleCommitError(StateError):
+    """The stored trie is not the one that a commit was made from: load it again and redo."""
+
+
 class SessionMissingError(StateError):
     """There is no session record under this supplier and session id."""
 

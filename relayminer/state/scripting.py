@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MAX_ARGUMENTS: Final = 4000
-"""Arguments of one script call that it may `unpack` at once: Lua's limit is about 8,000."""
+"""Arguments of one command in a long list of commands; Lua's own limit is about 8,000."""
 
 Item = TypeVar("Item")
 
@@ -25,9 +25,10 @@ class Script:
     digest: str
 
 
-def load_script(name: str) -> Script:
-    """The script in `scripts/<name>.lua` of this package."""
-    text = resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text("utf-8")
+def load_script(*names: str) -> Script:
+    """The script of the files `scripts/<name>.lua` of this package, one after another."""
+    folder = resources.files(__package__).joinpath("scripts")
+    text = "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
     # SHA-1 is the server's name for a script, nothing is secured by it.
     return Script(text=text, digest=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
