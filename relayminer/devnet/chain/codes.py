@@ -89,6 +89,7 @@ PROOF_NOT_ENOUGH_FUNDS = Registered("proof", 1127, "not enough funds to submit p
 PROOF_FEE_NOT_DEDUCTED = Registered("proof", 1128, "failed to deduct proof submission fee")
 PROOF_NOT_REQUIRED = Registered("proof", 1129, "proof not required")
 PROOF_INVALID_DIFFICULTY = Registered("proof", 1130, "invalid relay difficulty")
+PROOF_INVALID_AMOUNT = Registered("proof", 1131, "invalid claimed amount")
 
 # Errors of poktroll, x/session/types/errors.go.
 SESSION_HYDRATION = Registered("session", 1101, "error during session hydration")

@@ -23,7 +23,6 @@ from relayminer.devnet.chain.codes import (
 from relayminer.devnet.chain.errors import ChainError, GrpcCode, StatusError
 from relayminer.devnet.chain.tables import CLAIMS, PROOFS
 from relayminer.devnet.chain.text import address_problem
-from relayminer.protocol.errors import AmountError
 from relayminer.protocol.pb import proof_pb2
 from relayminer.protocol.reward import root_count, root_sum
 
@@ -76,8 +75,8 @@ def create_claim(ctx: Context, message: proof_pb2.MsgCreateClaim) -> None:
     ctx.store.set(CLAIMS, key, claim)
     try:
         amounts = proofs.amounts(ctx, claim)
-    except (ChainError, AmountError) as error:
-        problem = PROOF_INVALID_ROOT(f"failed to calculate claimed uPOKT: {error}")
+    except ChainError as error:
+        problem = PROOF_INVALID_ROOT(f"failed to calculate claimed uPOKT: {error.text}")
         raise StatusError(GrpcCode.INTERNAL, problem.text) from error
     event = proof_pb2.EventClaimUpdated if existed else proof_pb2.EventClaimCreated
     ctx.emit(

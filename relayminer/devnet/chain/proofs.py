@@ -9,6 +9,7 @@ from attrs import frozen
 from relayminer.devnet.chain import bank, params, services, sessions
 from relayminer.devnet.chain.codes import (
     PROOF_FEE_NOT_DEDUCTED,
+    PROOF_INVALID_AMOUNT,
     PROOF_INVALID_DIFFICULTY,
     PROOF_INVALID_SESSION_ID,
     PROOF_NOT_ENOUGH_FUNDS,
@@ -16,6 +17,7 @@ from relayminer.devnet.chain.codes import (
 )
 from relayminer.devnet.chain.errors import ChainError
 from relayminer.devnet.chain.values import UPOKT
+from relayminer.protocol.errors import AmountError
 from relayminer.protocol.proof_rule import proof_requirement
 from relayminer.protocol.reward import (
     claimed_upokt,
@@ -55,13 +57,16 @@ def amounts(ctx: Context, claim: proof_pb2.Claim) -> Amounts:
         )
     target = difficulty.target_hash
     root = claim.root_hash
-    return Amounts(
-        relays=root_count(root),
-        compute_units=root_sum(root),
-        estimated_compute_units=estimated_compute_units(root, target),
-        estimated_relays=estimated_relays(root, target),
-        claimed_upokt=claimed_upokt(root, target, params.shared_at(ctx.store, start)),
-    )
+    try:
+        return Amounts(
+            relays=root_count(root),
+            compute_units=root_sum(root),
+            estimated_compute_units=estimated_compute_units(root, target),
+            estimated_relays=estimated_relays(root, target),
+            claimed_upokt=claimed_upokt(root, target, params.shared_at(ctx.store, start)),
+        )
+    except AmountError as error:
+        raise PROOF_INVALID_AMOUNT(str(error)) from error
 
 
 def windows_of(ctx: Context, session_end_height: int) -> SessionWindows:

@@ -6,6 +6,8 @@ Source: poktroll: x/proof/keeper/{proof_validation,validate_proofs}.go.
 from __future__ import annotations
 
 import hashlib
+import math
+import sys
 from typing import TYPE_CHECKING
 
 from relayminer.devnet.chain import accounts, applications, params, proofs, services, sessions
@@ -57,8 +59,7 @@ def check_well_formed(ctx: Context, proof: proof_pb2.Proof) -> None:
     supplier = proof.supplier_operator_address
     header = proofs.checked_session(ctx, proof.session_header, supplier).header
     _check_window(ctx, header.session_end_block_height)
-    closest, relay_bytes = _expanded(proof.closest_merkle_proof)
-    del closest
+    _, relay_bytes = _expanded(proof.closest_merkle_proof)
     relay = _relay(relay_bytes)
     _check_request(relay)
     if relay.req.meta.supplier_operator_address != supplier:
@@ -212,14 +213,8 @@ def _multiplier(digest: bytes) -> str:
     divisor = int.from_bytes(digest, "big")
     if not divisor:
         return "0/1"
-    common = _gcd(MAX_TARGET, divisor)
+    common = math.gcd(MAX_TARGET, divisor)
     return f"{MAX_TARGET // common}/{divisor // common}"
-
-
-def _gcd(left: int, right: int) -> int:
-    while right:
-        left, right = right, left % right
-    return left
 
 
 def _check_claim(ctx: Context, header: session_pb2.SessionHeader, supplier: str) -> None:
@@ -289,7 +284,7 @@ def _check_ring(ctx: Context, request: service_pb2.RelayRequest) -> None:
             2, f"error getting ring for application address {address}: {error.text}"
         ) from error
     try:
-        check_ring_signature(request, expected)
+        check_ring_signature(request, expected, max_members=sys.maxsize)
     except RingError as error:
         raise _ring_error(error.code, str(error)) from error
 
