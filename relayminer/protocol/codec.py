@@ -75,7 +75,11 @@ def encode(message: protobuf.Message) -> bytes:
     if shape is not None:
         shape.fill(copy)
         shape.drop_empty(copy)
-    return copy.SerializeToString(deterministic=True)
+    data = copy.SerializeToString(deterministic=True)
+    if shape is not None and shape.has_number_maps:
+        # The C library sorts maps by text key upwards and by number downwards.
+        return _Rewriter(data, len(data), sorts_maps=True).message(copy.DESCRIPTOR, 0, len(data))
+    return data
 
 
 def _decode_unusual(message_type: type[MessageType], data: bytes) -> MessageType:
@@ -96,11 +100,13 @@ class _Shape:
         always: singular message fields that are written even when unset.
         explicit: scalar fields with presence, written only when they are not empty.
         below: fields whose messages depart themselves: name, is repeated, is map, their shape.
+        has_number_maps: a map with numbers for keys is in it, at any depth.
     """
 
     always: tuple[str, ...]
     explicit: tuple[str, ...]
     below: tuple[tuple[str, bool, bool, _Shape], ...]
+    has_number_maps: bool
 
     def fill(self, message: protobuf.Message) -> None:
         """Set what is always written, at every depth."""
@@ -137,8 +143,10 @@ def _shape(descriptor: Descriptor) -> _Shape | None:
     always: list[str] = []
     explicit: list[str] = []
     below: list[tuple[str, bool, bool, _Shape]] = []
+    has_number_maps = False
     for field in descriptor.fields:
-        if field.message_type is None:
+        target = field.message_type
+        if target is None:
             if field.has_presence and field.containing_oneof is None:
                 explicit.append(field.name)
             continue
@@ -146,14 +154,23 @@ def _shape(descriptor: Descriptor) -> _Shape | None:
         # Absent means nullable; nobody writes the option to say true.
         if not is_repeated and field.GetOptions().HasExtension(gogo_pb2.nullable):
             always.append(field.name)
-        is_map = field.message_type.GetOptions().map_entry
-        target = field.message_type.fields_by_name["value"].message_type if is_map else None
-        shape = _shape(target or field.message_type) if not is_map or target else None
+        is_map = target.GetOptions().map_entry
+        if is_map:
+            has_number_maps |= _is_number_map(target)
+            target = target.fields_by_name["value"].message_type
+        shape = _shape(target) if target is not None else None
         if shape is not None:
             below.append((field.name, is_repeated, is_map, shape))
-    if not (always or explicit or below):
+            has_number_maps |= shape.has_number_maps
+    if not (always or explicit or below or has_number_maps):
         return None
-    return _Shape(tuple(always), tuple(explicit), tuple(below))
+    return _Shape(tuple(always), tuple(explicit), tuple(below), has_number_maps)
+
+
+def _is_number_map(entry: Descriptor) -> bool:
+    """Whether `entry` is the entry type of a map with numbers for keys."""
+    is_map: bool = entry.GetOptions().map_entry
+    return is_map and _WIRE_TYPES.get(entry.fields_by_name["key"].type, VARINT) == VARINT
 
 
 @cache  # one entry per message type: the .proto files bound it
@@ -170,15 +187,22 @@ class _Rewriter:
     """Writes unusual input again: known fields only, shortest varints, in the order of the input.
 
     Merging and "last one wins" stay the parser's job.
+
+    Attributes:
+        data: the input.
+        fields_left: how many more fields may come.
+        sorts_maps: entries of maps with numbers for keys go in ascending order.
     """
 
     data: bytes
     fields_left: int = MAX_REWRITTEN_FIELDS
+    sorts_maps: bool = False
 
     def message(self, descriptor: Descriptor, position: int, end: int) -> bytes:
         """Rewrite the message of type `descriptor` in `data[position:end]`."""
         known = _fields(descriptor)
         out = bytearray()
+        entries: list[tuple[int, int, bytes]] = []
         while position < end:
             tag, after_tag = self._varint(position, end)
             number, wire_type = _int32(tag >> 3), tag & 7
@@ -192,9 +216,23 @@ class _Rewriter:
             expected, child = field
             if wire_type != expected:
                 raise DecodeError(f"{descriptor.name}: wrong wire type {wire_type} of {number}")
+            start = len(out)
             out += write_varint(number << 3 | wire_type)
             position = self._value(out, child, wire_type, after_tag, end)
+            if self.sorts_maps and child is not None and _is_number_map(child):
+                entries.append((start, self._map_key(after_tag, end), bytes(out[start:])))
+        if len(entries) > 1:
+            # Encoded messages have the entries of a map side by side.
+            first = entries[0][0]
+            length = sum(len(entry) for _, _, entry in entries)
+            ordered = sorted(entries, key=lambda each: each[1])
+            out[first : first + length] = b"".join(entry for _, _, entry in ordered)
         return bytes(out)
+
+    def _map_key(self, position: int, end: int) -> int:
+        """The number that is the key of the encoded map entry at `position`."""
+        _, position = self._varint(position, end)
+        return self._varint(position + 1, end)[0]
 
     def _value(
         self, out: bytearray, child: Descriptor | None, wire_type: int, position: int, end: int
