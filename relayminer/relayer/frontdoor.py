@@ -102,7 +102,10 @@ class FrontDoor:
     async def accept_forever(self, listener: socket.socket, nursery: trio.Nursery) -> None:
         """Serve each connection of `listener` in `nursery` until cancelled."""
         while True:
-            await wait_readable(listener)
+            try:
+                await wait_readable(listener)
+            except trio.ClosedResourceError:
+                return
             for _ in range(_ACCEPTS_PER_TURN):
                 try:
                     accepted, _ = listener.accept()

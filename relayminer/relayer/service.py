@@ -1,0 +1,221 @@
+"""The relayer as a service: its stages put together, its start, and its orderly end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from relayminer.net.http1 import HttpLimits
+from relayminer.net.watchdog import Watchdog
+from relayminer.relayer.admit import Admission
+from relayminer.relayer.background import Background
+from relayminer.relayer.book import SessionBook
+from relayminer.relayer.engine import RelayEngine
+from relayminer.relayer.forward import Forwarder
+from relayminer.relayer.frontdoor import FrontDoor, open_listeners
+from relayminer.relayer.gate import SupplierGate
+from relayminer.relayer.meter import Meter
+from relayminer.relayer.metrics import RelayerMetrics
+from relayminer.relayer.publish import Publisher
+from relayminer.relayer.ready import StatusPages
+from relayminer.relayer.routes import RouteBuilder, pools_of
+from relayminer.relayer.sign import Signer
+from relayminer.relayer.view import ChainView
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping, Sequence
+
+    from relayminer.cache.caches import Caches
+    from relayminer.cache.moment import ChainMoment
+    from relayminer.config.settings import RelayerSettings
+    from relayminer.plugin import Transport
+    from relayminer.protocol.signature import SigningKey
+    from relayminer.relayer.meter import BudgetStore
+    from relayminer.relayer.publish import Log
+    from relayminer.telemetry.health import Health
+    from relayminer.telemetry.metrics import Metrics
+
+CONFIRM = "confirm"
+_BACKGROUND_JOBS = 2_000
+_BACKGROUND_WORKERS = 32
+_HOUSEKEEPING_SECONDS = 1.0
+
+
+def http_limits(settings: RelayerSettings) -> HttpLimits:
+    """What one client connection may cost."""
+    return HttpLimits(
+        max_header_bytes=settings.max_header_bytes,
+        max_body_bytes=settings.max_body_bytes,
+        header_timeout_seconds=settings.header_timeout_seconds,
+        body_timeout_seconds=settings.body_timeout_seconds,
+        idle_timeout_seconds=settings.idle_timeout_seconds,
+    )
+
+
+class RelayerService:
+    """Serves relays until cancelled, then finishes what is in hand.
+
+    Args:
+        settings: of the relayer.
+        keys: signing keys by operator address.
+        caches: must be running.
+        moment: the block height, kept up to date by somebody else.
+        log: the relay log; its store must be running, and outlive this service.
+        budgets: the shared meter.
+        transports: in the order in which they are asked.
+        metrics: where the relayer's are declared.
+        health: where its checks are added.
+
+    Raises:
+        RelayerConfigurationError: a backend's URL or the address to listen on cannot be used.
+    """
+
+    name = "relayer"
+
+    def __init__(
+        self,
+        settings: RelayerSettings,
+        *,
+        keys: Mapping[str, SigningKey],
+        caches: Caches,
+        moment: ChainMoment,
+        log: Log,
+        budgets: BudgetStore,
+        transports: Sequence[Transport],
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self._settings = settings
+        self._moment = moment
+        self._watchdog = Watchdog()
+        self.metrics = RelayerMetrics(metrics)
+        self.metrics.height.read = lambda: moment.height
+        self._routes = RouteBuilder(settings, self._watchdog, self.metrics).build()
+        view = ChainView(caches)
+        self._book = SessionBook(view, self.metrics, max_sessions=settings.session_cache_entries)
+        self._meter = Meter(settings.metering, budgets, view, moment, self.metrics)
+        self._background = Background(
+            _BACKGROUND_JOBS, _BACKGROUND_WORKERS, self.metrics.background
+        )
+        health.add("chain height", moment.problem)
+        health.add("supplier keys", lambda: None if keys else "no supplier key is loaded")
+        self.engine = RelayEngine(
+            admission=Admission(
+                routes=self._routes,
+                gate=SupplierGate(view, keys, self.metrics),
+                book=self._book,
+                keys=keys,
+                moment=moment,
+                max_body_bytes=settings.max_body_bytes,
+                max_ring_members=settings.max_ring_members,
+                metrics=self.metrics,
+            ),
+            meter=self._meter,
+            forwarder=Forwarder(),
+            signer=Signer(keys, settings.max_response_bytes),
+            publisher=Publisher(log, self.metrics, time.time_ns),
+            background=self._background,
+            pages=StatusPages(self._routes, moment, health),
+            moment=moment,
+            limits=http_limits(settings),
+            metrics=self.metrics,
+            confirm=settings.publish == CONFIRM,
+            max_in_flight=settings.max_in_flight,
+            configured=bool(keys),
+        )
+        self._door = FrontDoor(
+            self.engine,
+            transports,
+            self._watchdog,
+            self.metrics,
+            max_connections=settings.max_connections,
+        )
+        self._log = structlog.get_logger("relayminer.relayer")
+        self.addresses: list[tuple[str, int]] = []
+        """Where it listens, once started."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; then finish the relays in hand within `drain_seconds`."""
+        listeners = open_listeners(self._settings.listen)
+        self.addresses = [listener.getsockname()[:2] for listener in listeners]
+        try:
+            async with trio.open_nursery() as nursery:
+                work: _Work = await nursery.start(self._host)
+                try:
+                    for listener in listeners:
+                        nursery.start_soon(self._door.accept_forever, listener, work.connections)
+                    task_status.started()
+                    self._log.info("relayer_started", addresses=self.addresses)
+                    await trio.sleep_forever()
+                finally:
+                    self._begin_drain(listeners, work)
+        finally:
+            for listener in listeners:
+                listener.close()
+
+    def _begin_drain(self, listeners: Sequence[socket.socket], work: _Work) -> None:
+        self.engine.draining = True
+        for listener in listeners:
+            trio.lowlevel.notify_closing(listener)
+            listener.close()
+        self._door.stop_reading()
+        work.draining.set()
+
+    async def _host(self, *, task_status: trio.TaskStatus[_Work]) -> None:
+        """Everything that outlives the cancellation of `run` for as long as the drain takes."""
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as helpers:
+                helpers.start_soon(self._watchdog.run)
+                helpers.start_soon(self._keep_house)
+                async with trio.open_nursery() as workers:
+                    workers.start_soon(self._background.run)
+                    await self._host_connections(task_status)
+                    self._background.finish()
+                    workers.cancel_scope.deadline = (
+                        trio.current_time() + self._settings.drain_seconds
+                    )
+                for context in self._book.contexts():
+                    with trio.move_on_after(1.0):
+                        await self._meter.give_back(context)
+                helpers.cancel_scope.cancel()
+        self._close_pools()
+
+    async def _host_connections(self, task_status: trio.TaskStatus[_Work]) -> None:
+        with trio.CancelScope() as limit:
+            async with trio.open_nursery() as connections:
+                work = _Work(connections)
+                task_status.started(work)
+                await work.draining.wait()
+                limit.deadline = trio.current_time() + self._settings.drain_seconds
+        if limit.cancelled_caught:
+            self._log.warning("drain_incomplete", relays=self.engine.in_flight)
+
+    async def _keep_house(self) -> None:
+        """Once a second: return the budgets of ended sessions, close stale connections."""
+        while True:
+            await trio.sleep(_HOUSEKEEPING_SECONDS)
+            for context in self._book.take_expired(self._moment.height):
+                await self._meter.give_back(context)
+            for pool in pools_of(self._routes):
+                for endpoint in pool.endpoints:
+                    endpoint.http.prune()
+
+    def _close_pools(self) -> None:
+        for pool in pools_of(self._routes):
+            for endpoint in pool.endpoints:
+                endpoint.http.close()
+
+
+class _Work:
+    """The nursery of connections, and the sign to end it."""
+
+    def __init__(self, connections: trio.Nursery) -> None:
+        self.connections = connections
+        self.draining = trio.Event()
+
+
+__all__ = ["RelayerService", "http_limits"]

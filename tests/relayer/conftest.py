@@ -1,0 +1,18 @@
+"""A real store for the relayer's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relayminer.config.settings import RedisSettings
+from relayminer.state.embedded import open_store
+
+
+@pytest.fixture
+async def redis_url(tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a private store."""
+    async with open_store(RedisSettings(), tmp_path) as url:
+        yield url
