@@ -20,14 +20,15 @@ genesis, so the same inputs give the same hashes, events and refusals.
     QUERY_TYPES: method -> (request class, response class), all methods that `query` knows;
         the cosmos.tx.v1beta1.Service methods are there too (BroadcastTx, Simulate, GetTx, ...)
     chain.mempool -> Mempool (len(), .sizes)
-    chain.faults -> Faults: .drop_block_events(n), .delay_txs(blocks), .refuse_txs(n, code,
-        codespace, log), .stalled (bool; produce_block raises StalledError), .shuffle(seed)
+    chain.faults -> Faults: .delay_txs(blocks), .refuse_txs(n, code, codespace, log),
+        .stalled (bool; produce_block raises StalledError), .shuffle(seed)
     chain.govern(msg_pb) -> None                     # run a message with any authority at once,
         in the next block, without a signature (the control surface uses it)
 
 Values are in `values`, errors in `errors`.
 """
 
+from relayminer.devnet.chain.chain import Chain
 from relayminer.devnet.chain.errors import (
     ChainError,
     DevnetError,
@@ -36,6 +37,11 @@ from relayminer.devnet.chain.errors import (
     HeightError,
     QueryError,
 )
+from relayminer.devnet.chain.faults import Faults, StalledError
+from relayminer.devnet.chain.genesis import Genesis, load_genesis
+from relayminer.devnet.chain.make_genesis import make_genesis
+from relayminer.devnet.chain.mempool import Mempool
+from relayminer.devnet.chain.query_table import QUERY_TYPES
 from relayminer.devnet.chain.values import (
     Attribute,
     Block,
@@ -52,22 +58,30 @@ from relayminer.devnet.chain.values import (
 )
 
 __all__ = [
+    "QUERY_TYPES",
     "Attribute",
     "Block",
     "BlockId",
     "BlockResults",
+    "Chain",
     "ChainError",
     "Commit",
     "CommitSignature",
     "DevnetError",
     "Event",
+    "Faults",
+    "Genesis",
     "GenesisError",
     "GenesisKeys",
     "GrpcCode",
     "Header",
     "HeightError",
     "IncludedTx",
+    "Mempool",
     "QueryError",
     "Simulation",
+    "StalledError",
     "TxResult",
+    "load_genesis",
+    "make_genesis",
 ]

@@ -79,7 +79,9 @@ def run(ctx: Context, tx: Transaction, min_gas_price_upokt: Decimal) -> None:
     _deduct_fee(ctx, tx, min_gas_price_upokt)
     signers = _set_public_keys(ctx, tx)
     if len(tx.signer_infos) > SIGNATURES_MAX:
-        raise SDK_TOO_MANY_SIGNATURES(f"signatures: {len(tx.signer_infos)}, limit: {SIGNATURES_MAX}")
+        raise SDK_TOO_MANY_SIGNATURES(
+            f"signatures: {len(tx.signer_infos)}, limit: {SIGNATURES_MAX}"
+        )
     ctx.gas.consume(gas.SIGNATURE_COUNT, "ReadPerByte")
     ctx.gas.consume(gas.SIGNATURE * len(signers), "ante verify: secp256k1")
     ctx.gas.consume(gas.SIGNATURE_VERIFICATION, "ReadPerByte")
@@ -108,8 +110,7 @@ def _check_envelope(tx: Transaction) -> None:
         raise SDK_NO_SIGNATURES.bare()
     if len(tx.raw_tx.signatures) != len(tx.signers):
         raise SDK_UNAUTHORIZED(
-            f"wrong number of signers; expected {len(tx.signers)}, got "
-            f"{len(tx.raw_tx.signatures)}"
+            f"wrong number of signers; expected {len(tx.signers)}, got {len(tx.raw_tx.signatures)}"
         )
     if len(tx.signer_infos) != len(tx.raw_tx.signatures):
         raise SDK_UNAUTHORIZED(
@@ -138,9 +139,7 @@ def _charge_params_read(ctx: Context) -> None:
 def _deduct_fee(ctx: Context, tx: Transaction, min_gas_price_upokt: Decimal) -> None:
     if ctx.mode is not Mode.SIMULATE and ctx.height > 0 and tx.fee.gas_limit == 0:
         raise SDK_INVALID_GAS_LIMIT("must provide positive gas")
-    coins = tuple(
-        (each.denom, int(each.amount)) for each in tx.fee.amount if each.amount.isdigit()
-    )
+    coins = tuple((each.denom, int(each.amount)) for each in tx.fee.amount if each.amount.isdigit())
     if ctx.mode in {Mode.CHECK, Mode.RECHECK} and min_gas_price_upokt:
         required = -(-min_gas_price_upokt * tx.fee.gas_limit // 1)
         if dict(coins).get("upokt", 0) < required:

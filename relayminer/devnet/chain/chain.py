@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError as PbDecodeError
 
 from relayminer.devnet.chain import (
     ante,
@@ -19,12 +21,12 @@ from relayminer.devnet.chain import (
 )
 from relayminer.devnet.chain.codes import SDK_MEMPOOL_FULL, SDK_TX_IN_CACHE
 from relayminer.devnet.chain.context import Context, Mode
-from relayminer.devnet.chain.errors import GenesisError, HeightError
+from relayminer.devnet.chain.errors import GenesisError, GrpcCode, HeightError, QueryError
 from relayminer.devnet.chain.faults import Faults, StalledError
 from relayminer.devnet.chain.genesis import build_state
 from relayminer.devnet.chain.mempool import BLOCK_BYTES_MAX, TX_BYTES_MAX, Mempool
 from relayminer.devnet.chain.messages import MESSAGES
-from relayminer.devnet.chain.queries import QueryMixin
+from relayminer.devnet.chain.query_table import QUERIES
 from relayminer.devnet.chain.tables import BLOCK_HASHES, VALIDATORS
 from relayminer.devnet.chain.transactions import Packed, tx_hash
 from relayminer.devnet.chain.tx_index import TxIndex
@@ -39,6 +41,8 @@ from relayminer.devnet.chain.values import (
     Simulation,
     TxResult,
 )
+from relayminer.protocol.codec import encode
+from relayminer.protocol.pb.shared_pb2 import QueryParamsRequest
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -52,7 +56,7 @@ POWER_REDUCTION = 1_000_000
 """Stake per unit of voting power."""
 
 
-class Chain(QueryMixin):
+class Chain:
     """A simulated Shannon chain of one validator.
 
     Args:
@@ -163,8 +167,45 @@ class Chain(QueryMixin):
         return result
 
     def simulate(self, tx: bytes) -> Simulation:
-        """Run a transaction on the last state, at the last height; raises SimulationError."""
-        return execution.simulate(self._context(self._store.branch(), Mode.SIMULATE), tx)
+        """Run a transaction on the last state, at the last height.
+
+        Raises:
+            QueryError: (UNKNOWN) why it would fail, with the gas used till then.
+        """
+        ctx = self._context(self._store.branch(), Mode.SIMULATE)
+        try:
+            return execution.simulate(ctx, tx)
+        except execution.SimulationError as error:
+            text = f"{error.error.text} [{error.location}] with gas used: '{error.gas_used}'"
+            raise QueryError(GrpcCode.UNKNOWN, text) from error
+
+    def query(self, method: str, request: Message) -> Any:
+        """Answer a gRPC query (`/pocket.shared.Query/Params`) from the last state.
+
+        Raises:
+            QueryError: any status but OK; UNIMPLEMENTED for an unknown method.
+        """
+        query = QUERIES.get(method)
+        if query is None:
+            service, _, name = method.strip("/").partition("/")
+            raise QueryError(GrpcCode.UNIMPLEMENTED, f"unknown method {name} for service {service}")
+        if query.of_chain:
+            return query.answer(self, request)
+        return query.answer(self._context(self._store, Mode.SIMULATE), request)
+
+    def query_bytes(self, method: str, request: bytes) -> bytes:
+        """As `query`, with encoded messages; raises QueryError for a request that is none."""
+        query = QUERIES.get(method)
+        if query is None:
+            return encode(self.query(method, QueryParamsRequest()))
+        message = query.request_type()
+        try:
+            message.ParseFromString(request)
+        except PbDecodeError as error:
+            raise QueryError(
+                GrpcCode.INTERNAL, f"grpc: error unmarshalling request: {error}"
+            ) from error
+        return encode(self.query(method, message))
 
     def govern(self, message: Message) -> None:
         """Run a message at the end of the next block, whoever would have to sign it.

@@ -32,15 +32,14 @@ def begin_block(ctx: Context) -> None:
         ("amount", "0"),
     )
     fees = tuple(
-        (denom, amount) for (address, denom), amount in ctx.store.items(BALANCES)
+        (denom, amount)
+        for (address, denom), amount in ctx.store.items(BALANCES)
         if address == collector
     )
     bank.send(ctx, collector, module_address("distribution"), fees)
     for operator, validator in ctx.store.items(VALIDATORS):
         share = {denom: amount * (1 - COMMUNITY_TAX) for denom, amount in fees}
-        commission = {
-            denom: amount * validator.commission_rate for denom, amount in share.items()
-        }
+        commission = {denom: amount * validator.commission_rate for denom, amount in share.items()}
         ctx.emit_plain("commission", ("amount", _text(commission)), ("validator", operator))
         ctx.emit_plain("rewards", ("amount", _text(share)), ("validator", operator))
 

@@ -9,7 +9,7 @@ from attrs import frozen
 from cosmpy.protos.cosmos.base.abci.v1beta1.abci_pb2 import TxMsgData
 
 from relayminer.devnet.chain import accounts, ante, gas, params
-from relayminer.devnet.chain.context import Context, GasMeter, Mode
+from relayminer.devnet.chain.context import Context, GasMeter
 from relayminer.devnet.chain.errors import ChainError, DevnetError
 from relayminer.devnet.chain.transactions import Transaction, decode_transaction
 from relayminer.devnet.chain.values import Simulation, TxResult
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
 
 _NO_PRICE = Decimal(0)
+_SDK = "cosmos/cosmos-sdk@v0.53.7"
+MESSAGE_LOCATION = f"{_SDK}/baseapp/baseapp.go:1052"
+DEFAULT_LOCATION = "/go/pkg/mod/cosmossdk.io/errors@v1.0.2/errors.go:155"
+LOCATIONS = {
+    ("sdk", 2): "/go/pkg/mod/cosmossdk.io/errors@v1.0.2/errors.go:151",
+    ("sdk", 12): f"{_SDK}/x/auth/ante/basic.go:68",
+    ("sdk", 18): f"{_SDK}/x/auth/ante/sigverify.go:441",
+    ("sdk", 30): f"{_SDK}/x/auth/ante/basic.go:213",
+    ("sdk", 32): f"{_SDK}/x/auth/ante/sigverify.go:364",
+    ("sdk", 42): f"{_SDK}/x/auth/ante/basic.go:221",
+}
 
 
 class SimulationError(DevnetError):
@@ -31,6 +42,13 @@ class SimulationError(DevnetError):
         super().__init__(error.text)
         self.error = error
         self.gas_used = gas_used
+
+    @property
+    def location(self) -> str:
+        """Where the real node's source raises it; simulation puts that into its texts."""
+        if self.error.text.startswith("failed to execute message"):
+            return MESSAGE_LOCATION
+        return LOCATIONS.get((self.error.codespace, self.error.code), DEFAULT_LOCATION)
 
 
 @frozen(slots=True)
@@ -57,9 +75,7 @@ def check(ctx: Context, raw: bytes, min_gas_price_upokt: Decimal) -> TxResult:
     except ChainError as error:
         return _refused(error, ctx)
     ctx.adopt(step)
-    return TxResult(
-        gas_wanted=ctx.gas.limit or 0, gas_used=ctx.gas.used, events=tuple(step.events)
-    )
+    return TxResult(gas_wanted=ctx.gas.limit or 0, gas_used=ctx.gas.used, events=tuple(step.events))
 
 
 def deliver(ctx: Context, raw: bytes) -> TxResult:

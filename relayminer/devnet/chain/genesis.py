@@ -240,9 +240,7 @@ def _sign_gen_tx(store: Store, address: str, tx: Mapping[str, Any]) -> None:
     store.set(ACCOUNTS, address, evolve(account, public_key=key, sequence=account.sequence + 1))
 
 
-def _entries(
-    app_state: Mapping[str, Any], module: str, name: str, kind: type[M]
-) -> Iterator[M]:
+def _entries(app_state: Mapping[str, Any], module: str, name: str, kind: type[M]) -> Iterator[M]:
     """The entries of a list, which a document may name in camel case or in snake case."""
     first, *rest = name.split("_")
     camel = first + "".join(each.capitalize() for each in rest)

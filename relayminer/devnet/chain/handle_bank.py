@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from relayminer.devnet.chain.context import Context
 
 
-
-
 def send(ctx: Context, message: MsgSend) -> None:
     """Move coins from one account to another, which is made when it is new."""
     for role, address in (("from", message.from_address), ("to", message.to_address)):

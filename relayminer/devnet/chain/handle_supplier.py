@@ -119,8 +119,7 @@ def _check_change(message: supplier_pb2.MsgStakeSupplier, known: shared_pb2.Supp
         )
     elif known.owner_address not in {message.owner_address, signer}:
         detail = (
-            f'signer "{signer}" is not allowed to update the owner address '
-            f'"{known.owner_address}"'
+            f'signer "{signer}" is not allowed to update the owner address "{known.owner_address}"'
         )
     elif known.unstake_session_end_height and signer != known.owner_address:
         detail = (

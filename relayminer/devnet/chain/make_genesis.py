@@ -159,9 +159,7 @@ def _balances(
     addresses: Mapping[str, str], applications: int, suppliers: int, gateways: int
 ) -> list[dict[str, Any]]:
     amounts = {"faucet": FAUCET_UPOKT, "validator1": VALIDATOR_UPOKT}
-    balances = {
-        address: amounts.get(name, ACCOUNT_UPOKT) for name, address in addresses.items()
-    }
+    balances = {address: amounts.get(name, ACCOUNT_UPOKT) for name, address in addresses.items()}
     balances[module_address("application")] = APPLICATION_STAKE_UPOKT * applications
     balances[module_address("supplier")] = SUPPLIER_STAKE_UPOKT * suppliers
     balances[module_address("gateway")] = GATEWAY_STAKE_UPOKT * gateways

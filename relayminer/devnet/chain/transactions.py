@@ -127,7 +127,9 @@ def _parse(kind: type[Message], data: bytes) -> Message:
     try:
         message.ParseFromString(data)
     except PbDecodeError as error:
-        raise _parse_error("invalid length; proto:\N{NO-BREAK SPACE}invalid field number") from error
+        raise _parse_error(
+            "invalid length; proto:\N{NO-BREAK SPACE}invalid field number"
+        ) from error
     for field in UnknownFieldSet(message):
         if kind is TxBody and field.field_number & NON_CRITICAL_FIELD_BIT:
             continue

@@ -81,9 +81,7 @@ def _condition(text: str) -> Callable[[IncludedTx], bool]:
         if operator == "=":
             return value.upper() in values if key == "tx.hash" else value in values
         compare = _COMPARE[operator]
-        return any(
-            compare(int(each), int(value)) for each in values if each.lstrip("-").isdigit()
-        )
+        return any(compare(int(each), int(value)) for each in values if each.lstrip("-").isdigit())
 
     return holds
 
