@@ -17,7 +17,6 @@ from attrs import define
 
 from relayminer.chain.errors import ChainError
 from relayminer.miner.entries import (
-    Entry,
     Poison,
     Relay,
     SessionInfo,
@@ -27,7 +26,7 @@ from relayminer.miner.entries import (
 from relayminer.miner.errors import TrieUnavailableError
 from relayminer.miner.records import Step, record
 from relayminer.miner.tries import OpenTries, add_relays, with_nodes
-from relayminer.smst import Trie
+from relayminer.smst import EMPTY_ROOT, Trie, root_count, root_sum
 from relayminer.state.errors import StateError
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from relayminer.miner.metrics import MinerMetrics
     from relayminer.miner.sessions import Session
     from relayminer.miner.store import SupplierStore
+    from relayminer.state.log_reader import LogEntry
 
 COMPUTE_UNITS_WAIT_SECONDS: Final = 1.0
 """How long a session's first batch waits for the chain to say what a relay must weigh."""
@@ -77,7 +77,7 @@ class Accumulator:
         self._metrics = metrics
         self._lock = trio.Lock()
 
-    async def add(self, entries: Sequence[Entry]) -> Added:
+    async def add(self, entries: Sequence[LogEntry]) -> Added:
         """Put a batch into the tries, make it durable, acknowledge it.
 
         Raises:
@@ -116,15 +116,21 @@ class Accumulator:
             LeaseLostError, StateError, TrieUnavailableError: nothing was sealed.
         """
         async with self._lock:
-            known = await self._store.sealed_root(session.session_id)
+            session_id = session.session_id
+            known = await self._store.sealed_root(session_id)
             if known is not None:
                 return known
-            trie = await self._live_trie(session.session_id)
-            root = trie.root
-            await self._store.seal(session.session_id, root)
+            root = await self._store.live_root(session_id)
+            if root is None:
+                # Nothing was ever counted; there is nothing to seal.
+                return EMPTY_ROOT
+            working = self._tries.get(self._supplier, session_id)
+            if working is not None and working.root != root:
+                self._tries.drop(self._supplier, session_id)
+                raise TrieUnavailableError("the working copy is not what is durable")
             # From here on the trie is read by its sealed root only.
-            self._tries.drop(self._supplier, session.session_id)
-            return root
+            self._tries.drop(self._supplier, session_id)
+            return await self._store.seal(session_id, root)
 
     async def _add_session(
         self, info: SessionInfo, relays: Sequence[Relay], done: list[bytes], result: Added
@@ -158,15 +164,20 @@ class Accumulator:
     ) -> None:
         session_id = session.session_id
         trie = await self._live_trie(session_id)
-        before, weight_before = trie.count, trie.sum
+        base_root = trie.root
+        before, weight_before = root_count(base_root), root_sum(base_root)
         # The working copy is put back only when it is durable again.
         self._tries.drop(self._supplier, session_id)
         await add_relays(trie, relays, self._store.loader(session_id))
         commit = trie.commit()
-        count, weight = trie.count, trie.sum
+        count, weight = root_count(commit.root), root_sum(commit.root)
         if commit.changes:
             await self._store.checkpoint(
-                session_id, commit, relays=count - before, compute_units=weight - weight_before
+                session_id,
+                commit,
+                base_root=base_root,
+                relays=count - before,
+                compute_units=weight - weight_before,
             )
         self._tries.keep(self._supplier, session_id, trie)
         session.relay_count, session.compute_units = count, weight

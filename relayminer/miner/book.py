@@ -71,7 +71,7 @@ class SessionBook:
         before = session.state
         if before is state:
             return
-        await self._store.set_state(session.session_id, state)
+        await self._store.set_state(session, state)
         session.state = state
         self._metrics.transitions.bind(self._supplier, before.value, state.value).value += 1
         _log.info(

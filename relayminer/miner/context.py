@@ -42,10 +42,8 @@ class ProcessContext:
     facts: ChainFacts
     tries: OpenTries
     metrics: MinerMetrics
-    now: Callable[[], float]
-    """Unix seconds, for records that people read; no decision depends on it."""
-    settled_through: Callable[[], int] = field(default=lambda: 0)
-    """Last height whose settlement events have been recorded."""
+    settled_through: Callable[[str], int]
+    """Last height whose settlement events have been recorded for a supplier."""
 
 
 @frozen

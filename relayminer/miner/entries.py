@@ -18,18 +18,11 @@ from relayminer.protocol.pb.mined_relay_pb2 import MinedRelayMessage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from relayminer.state.log_reader import LogEntry
+
 HASH_BYTES: Final = 32
 MAX_SESSION_BLOCKS: Final = 1_000_000
 """A session longer than this is nonsense: at 30 s a block it would last a year."""
-
-
-@frozen
-class Entry:
-    """One entry of a supplier's relay log."""
-
-    id: bytes
-    data: bytes | None
-    """The `data` field; None when the entry has none."""
 
 
 @frozen
@@ -52,14 +45,14 @@ class Relay:
     value: bytes
     weight: int
     """Compute units."""
-    entry: Entry
+    entry: LogEntry
 
 
 @frozen
 class Poison:
     """An entry that cannot be used, and why."""
 
-    entry: Entry
+    entry: LogEntry
     reason: str
 
 
@@ -71,7 +64,7 @@ class Sorted:
     poison: list[Poison] = field(factory=list)
 
 
-def sort_entries(entries: Iterable[Entry], supplier: str) -> Sorted:
+def sort_entries(entries: Iterable[LogEntry], supplier: str) -> Sorted:
     """Decode and check the entries of `supplier`'s stream and group them by session.
 
     Order within a session is the stream's. The relay hash is recomputed for every entry: the log

@@ -16,8 +16,8 @@ from relayminer.state.errors import StateError
 
 if TYPE_CHECKING:
     from relayminer.miner.accumulate import Accumulator
-    from relayminer.miner.entries import Entry
     from relayminer.miner.store import SupplierStore
+    from relayminer.state.log_reader import LogEntry
 
 WAITING_BATCHES: Final = 2
 """Batches that wait for one supplier's consumer; its stream is not read while they do."""
@@ -36,7 +36,7 @@ class LogSource(Protocol):
 
     async def read_new(
         self, suppliers: Sequence[str], *, count: int, block_seconds: float
-    ) -> Mapping[str, Sequence[Entry]]:
+    ) -> Mapping[str, Sequence[LogEntry]]:
         """Up to `count` new entries of each supplier, waiting for the first one."""
         ...
 
@@ -66,7 +66,7 @@ class Ingest:
         self._accumulator = accumulator
         self._batch_entries = batch_entries
         self._take_over_seconds = take_over_seconds
-        self._batches, self._incoming = trio.open_memory_channel[Sequence["Entry"] | Drain](
+        self._batches, self._incoming = trio.open_memory_channel[Sequence["LogEntry"] | Drain](
             WAITING_BATCHES + 1
         )
         self._done_through = (0, 0)
@@ -77,7 +77,7 @@ class Ingest:
         """Whether another batch may be offered."""
         return self._batches.statistics().current_buffer_used < WAITING_BATCHES
 
-    def offer(self, entries: Sequence[Entry]) -> None:
+    def offer(self, entries: Sequence[LogEntry]) -> None:
         """Hand over entries that were just read; only when there is room."""
         self._batches.send_nowait(entries)
 
@@ -94,7 +94,7 @@ class Ingest:
         await self._store.ensure_log()
         await self._catch_up(idle_seconds=0.0)
         while True:
-            item: Sequence[Entry] | Drain | None = None
+            item: Sequence[LogEntry] | Drain | None = None
             with trio.move_on_after(self._take_over_seconds):
                 item = await self._incoming.receive()
             if isinstance(item, Drain):
@@ -149,17 +149,14 @@ class Ingest:
 
     async def _others_pending(self, idle_seconds: float) -> bool:
         """Take over what other consumers left; we own the supplier, so they are dead or gone."""
-        cursor = b"0-0"
-        while True:
-            cursor, entries = await self._store.take_over(
-                cursor, idle_seconds=idle_seconds, count=self._batch_entries
-            )
-            if entries and not await self._process(entries, again=True):
+        while entries := await self._store.take_over(
+            idle_seconds=idle_seconds, count=self._batch_entries
+        ):
+            if not await self._process(entries, again=True):
                 return False
-            if cursor == b"0-0":
-                return True
+        return True
 
-    async def _process(self, entries: Sequence[Entry], *, again: bool = False) -> bool:
+    async def _process(self, entries: Sequence[LogEntry], *, again: bool = False) -> bool:
         """Accumulate a batch; whether every entry of it was dealt with.
 
         A batch that was waiting here while its entries were read as pending has been processed:

@@ -9,7 +9,7 @@ The fencing token covers what a deadline cannot, a process that was stopped and 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
@@ -18,6 +18,7 @@ from relayminer.miner.errors import LeaseLostError
 from relayminer.state.errors import StateError
 
 if TYPE_CHECKING:
+    from relayminer.state.leases import Lease
     from relayminer.telemetry.metrics import Gauge
 
 SAFETY: Final = 0.25
@@ -33,28 +34,7 @@ RELEASE_SECONDS: Final = 2.0
 _log = structlog.get_logger("relayminer.miner.ownership")
 
 
-class Lease(Protocol):
-    """The right to act for one supplier."""
-
-    @property
-    def token(self) -> int:
-        """Grows with every change of owner; 0 before the lease was ever held."""
-        ...
-
-    async def acquire(self) -> bool:
-        """Try to get it; whether we have it now."""
-        ...
-
-    async def renew(self) -> bool:
-        """Extend it; False when it is not ours any more."""
-        ...
-
-    async def release(self) -> None:
-        """Give it back, if it is ours."""
-        ...
-
-
-Work = Callable[[str, Lease], Awaitable[None]]
+Work = Callable[[str, "Lease"], Awaitable[None]]
 
 
 class Ownership:
@@ -135,7 +115,7 @@ class Ownership:
 
     async def _own(self, supplier: str, lease: Lease, since: float) -> None:
         """Work under the lease, asked for at `since`, until it is lost or not wanted any more."""
-        _log.info("supplier owned", supplier=supplier, fencing=lease.token)
+        _log.info("supplier owned", supplier=supplier, owner=lease.owner)
         self._owned.value += 1
         scope = trio.CancelScope(deadline=self._deadline(since))
         try:

@@ -133,7 +133,7 @@ async def proof_verdict(
     if theirs is not None and theirs.proof_validation_status == proof_pb2.VALIDATED:
         await proof_validated(context, session, height)
         return
-    read = context.process.settled_through() >= windows.settlement_height
+    read = context.process.settled_through(context.address) >= windows.settlement_height
     late = height >= windows.proof_close_height + SETTLEMENT_GRACE_BLOCKS
     if session.settlement_outcome != EXPIRED and not read and not late:
         return

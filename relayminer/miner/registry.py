@@ -16,17 +16,20 @@ from attrs import frozen
 from relayminer.chain.errors import ChainError, NotFoundError
 from relayminer.protocol.pb import shared_pb2
 from relayminer.state.errors import StateError
-from relayminer.state.suppliers import StakedEndpoint, SupplierState
+from relayminer.state.suppliers import (
+    ACTIVE,
+    NOT_STAKED,
+    UNSTAKING,
+    StakedEndpoint,
+    SupplierState,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from relayminer.miner.interfaces import BlockSource, ChainReader
-    from relayminer.state.suppliers import SupplierDirectory
+    from relayminer.state.suppliers import SupplierStates
 
-ACTIVE: Final = "active"
-UNSTAKING: Final = "unstaking"
-NOT_STAKED: Final = "not_staked"
 RETRY_SECONDS: Final = 2.0
 """Pause before suppliers that could not be asked about are asked about again."""
 
@@ -96,28 +99,25 @@ class Registry:
     Args:
         chain: Where suppliers are staked.
         blocks: Tells the height.
-        directory: Where relayers look.
+        states: Where relayers look.
         miner_id: Written into each entry.
         interval_seconds: Time between two comparisons.
-        now: Unix seconds.
     """
 
     def __init__(
         self,
         chain: ChainReader,
         blocks: BlockSource,
-        directory: SupplierDirectory,
+        states: SupplierStates,
         *,
         miner_id: str,
         interval_seconds: float,
-        now: Callable[[], float],
     ) -> None:
         self._chain = chain
         self._blocks = blocks
-        self._directory = directory
+        self._states = states
         self._miner_id = miner_id
         self._interval_seconds = interval_seconds
-        self._now = now
         self._known: dict[str, Staking] = {}
         self._suppliers: frozenset[str] = frozenset()
         self._changed = trio.Event()
@@ -173,7 +173,7 @@ class Registry:
                 status=staking.status,
                 services=list(staking.services),
             )
-        await self._directory.write_state(
+        await self._states.put(
             SupplierState(
                 status=staking.status,
                 staked=staking.status != NOT_STAKED,
@@ -182,7 +182,6 @@ class Registry:
                 unstake_session_end_height=staking.unstake_session_end_height,
                 operator_address=supplier,
                 owner_address=staking.owner_address,
-                last_updated=int(self._now()),
                 updated_by=self._miner_id,
             )
         )

@@ -74,5 +74,5 @@ async def _settled_height(process: ProcessContext, store: SupplierStore, book: S
     ends = [session.end_height for session in book]
     if ends:
         return min(ends)
-    block = process.blocks.latest
-    return 0 if block is None else block.height
+    with process.blocks.subscribe() as blocks:
+        return (await blocks.receive()).height

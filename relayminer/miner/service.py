@@ -1,0 +1,204 @@
+"""The miner of a process: everything that works for the suppliers whose keys are loaded."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+
+from relayminer.miner.context import ProcessContext
+from relayminer.miner.facts import ChainFacts
+from relayminer.miner.ingest import Feed
+from relayminer.miner.logs import open_logs
+from relayminer.miner.metrics import MinerMetrics
+from relayminer.miner.ownership import Ownership
+from relayminer.miner.registry import Registry
+from relayminer.miner.settle import Settlement
+from relayminer.miner.store import Stores, SupplierStore
+from relayminer.miner.supplier import run_supplier
+from relayminer.miner.tries import OpenTries
+from relayminer.state.errors import StateError
+from relayminer.state.leases import Lease, LivingMiners
+from relayminer.state.ledger import Ledger
+from relayminer.state.log_reader import LogReader
+from relayminer.state.meter import MeterStore
+from relayminer.state.rebroadcast import RebroadcastStore
+from relayminer.state.sessions import SessionStore
+from relayminer.state.submissions import SubmissionStore
+from relayminer.state.suppliers import SupplierRegistry, SupplierStates
+from relayminer.state.tries import TrieStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from relayminer.config.settings import Settings
+    from relayminer.miner.interfaces import BlockSource, ChainReader, Transactions
+    from relayminer.miner.logs import RelayLogs
+    from relayminer.protocol.signature import SigningKey
+    from relayminer.state.gateway import Redis
+    from relayminer.state.names import KeyNames
+    from relayminer.telemetry.metrics import Metrics
+
+LEAVE_SECONDS: Final = 2.0
+
+_log = structlog.get_logger("relayminer.miner")
+
+
+class MinerService:
+    """A service that mines for every supplier whose key is loaded and whose lease it gets.
+
+    Args:
+        settings: Of the process.
+        keys: Signing keys by operator address.
+        redis: The running gateway to the shared state.
+        names: Key names.
+        chain: Queries.
+        blocks: The running block follower.
+        transactions: Sends claims and proofs.
+        metrics: Where the miner's metrics are declared.
+        owner: Id of this process in leases and consumer groups; never the same for two lives of
+            a process (`state.leases.owner_id`).
+        now: Unix seconds, for records that people read.
+    """
+
+    name = "miner"
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Mapping[str, SigningKey],
+        *,
+        redis: Redis,
+        names: KeyNames,
+        chain: ChainReader,
+        blocks: BlockSource,
+        transactions: Transactions,
+        metrics: Metrics,
+        owner: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings.miner
+        self._keys = dict(keys)
+        self._redis = redis
+        self._names = names
+        self._owner = owner
+        self._now = now
+        miner_metrics = MinerMetrics(metrics)
+        self._settlement = Settlement(blocks, miner_metrics)
+        self._process = ProcessContext(
+            settings=settings.miner,
+            block_time_seconds=settings.chain.block_time_seconds,
+            lifetime_max_seconds=settings.transactions.lifetime_max_seconds,
+            chain=chain,
+            blocks=blocks,
+            transactions=transactions,
+            facts=ChainFacts(chain),
+            tries=OpenTries(gauge=miner_metrics.open_tries),
+            metrics=miner_metrics,
+            settled_through=self._settlement.through,
+        )
+        self._registry = Registry(
+            chain,
+            blocks,
+            SupplierStates(redis, names, now_seconds=now),
+            miner_id=owner,
+            interval_seconds=settings.miner.reconcile_interval_seconds,
+        )
+        self._register = SupplierRegistry(redis, names, now_seconds=now)
+        self._living = LivingMiners(redis, names)
+        self._ownership = Ownership(
+            self._lease,
+            self._work,
+            ttl_seconds=settings.miner.lease_ttl_seconds,
+            renew_seconds=settings.miner.lease_renew_seconds,
+            owned=miner_metrics.owned,
+        )
+        self._stores: Stores | None = None
+        self._feed: Feed | None = None
+
+    def set_keys(self, keys: Mapping[str, SigningKey]) -> None:
+        """Mine for these suppliers from now on, and for no others."""
+        self._keys = dict(keys)
+        self._registry.watch(self._keys)
+        self._ownership.want(self._keys)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Mine until cancelled; leases are given back at the end."""
+        reader = LogReader(self._redis, self._names, self._owner)
+        async with open_logs(self._redis, reader) as logs:
+            self._stores = self._make_stores(logs)
+            self._feed = Feed(
+                logs,
+                batch_entries=self._settings.batch_entries,
+                block_seconds=self._settings.read_block_seconds,
+            )
+            self.set_keys(self._keys)
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._feed.run)
+                    nursery.start_soon(self._settlement.run)
+                    nursery.start_soon(self._registry.run)
+                    nursery.start_soon(self._beat)
+                    nursery.start_soon(self._ownership.run)
+                    task_status.started()
+            finally:
+                with trio.move_on_after(LEAVE_SECONDS, shield=True):
+                    await self._leave()
+
+    def _make_stores(self, logs: RelayLogs) -> Stores:
+        redis, names, settings = self._redis, self._names, self._settings
+        ttl_seconds = int(settings.cache_ttl_seconds)
+        session_ttl_seconds = int(settings.session_ttl_seconds or settings.cache_ttl_seconds)
+        return Stores(
+            redis=redis,
+            logs=logs,
+            sessions=SessionStore(redis, names, ttl_seconds=session_ttl_seconds),
+            tries=TrieStore(
+                redis, names, ttl_seconds=ttl_seconds, session_ttl_seconds=session_ttl_seconds
+            ),
+            ledger=Ledger(redis, names),
+            meter=MeterStore(redis, names, ttl_seconds=ttl_seconds),
+            rebroadcast=RebroadcastStore(redis, names),
+            submissions=SubmissionStore(
+                redis,
+                names,
+                ttl_seconds=int(settings.submission_tracking_ttl_seconds),
+                now_seconds=self._now,
+            ),
+            settled_heights_key=f"{names.base}:relayminer:settled_heights",
+            now=self._now,
+        )
+
+    def _lease(self, supplier: str) -> Lease:
+        return Lease(
+            self._redis,
+            self._names.miner_claim_key(supplier),
+            self._names,
+            owner=self._owner,
+            ttl_seconds=self._settings.lease_ttl_seconds,
+        )
+
+    async def _work(self, supplier: str, lease: Lease) -> None:
+        """One supplier's work under its lease, from being announced to being taken off."""
+        if self._stores is None or self._feed is None:
+            raise RuntimeError("the miner is not running")
+        store = SupplierStore(self._stores, supplier, lease)
+        await self._register.add(supplier)
+        await run_supplier(self._process, store, self._keys[supplier], self._feed, self._settlement)
+
+    async def _beat(self) -> None:
+        """Say that we live: other miners share suppliers out by the number of the living."""
+        while True:
+            try:
+                await self._living.beat(self._owner, self._settings.lease_ttl_seconds)
+            except StateError as error:
+                _log.warning("no heartbeat", error=str(error))
+            await trio.sleep(self._settings.lease_renew_seconds)
+
+    async def _leave(self) -> None:
+        try:
+            await self._living.leave(self._owner)
+        except StateError as error:
+            _log.warning("not signed off", error=str(error))
