@@ -167,14 +167,13 @@ async def _finished(call: Any) -> None:
 
 
 def _error(target: str, method: str, code: Any, details: str) -> ChainError:
+    if code is grpc.StatusCode.UNAVAILABLE:
+        # grpcio's own words, of which only the last are about the network.
+        return ChainUnavailableError(f"{target} is not reached: {details.rpartition(': ')[2]}")
     text = f"{target} answered {method} with {code.name}: {details}"
     if code is grpc.StatusCode.NOT_FOUND:
         return NotFoundError(text)
-    if code in {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.CANCELLED,
-    }:
+    if code in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}:
         return ChainUnavailableError(text)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return UnsupportedQueryError(text, code.name)

@@ -60,7 +60,14 @@ def load_keys(settings: KeySettings, providers: Iterable[KeySource]) -> Supplier
     protect_process()
     keys: list[SigningKey] = []
     problems: list[str] = []
-    for provider in sorted(providers, key=_order):
+    providers = sorted(providers, key=_order)
+    installed = {provider.name for provider in providers}
+    problems.extend(
+        f"keys.{name}: no installed plugin reads this source: install relayminer completely"
+        for name in SOURCE_ORDER
+        if getattr(settings, name) is not None and name not in installed
+    )
+    for provider in providers:
         try:
             keys.extend(provider.load(settings))
         except KeyLoadError as error:

@@ -1,0 +1,82 @@
+"""`relayminer check`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from relayminer.cli.failures import FAILED, UNUSABLE, problems_json
+from relayminer.cli.options import config_option, home_option, overrides
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from relayminer.cli.checks import Finding
+
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+@click.command(epilog="Example: relayminer check --config relayminer.yaml")
+@config_option
+@home_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@click.pass_context
+def check(context: click.Context, *, config: Path | None, home: Path | None, as_json: bool) -> None:
+    """Look at everything that `run` needs, and say what is wrong and what to do about it.
+
+    Reads the configuration and the keys, and reaches out to the store, the chain's node and every
+    backend; nothing is changed. Exit code 0: it would work. 1: something is not there. 2: the
+    configuration cannot be used.
+    """
+    from relayminer.config.errors import ConfigError  # noqa: PLC0415 - quick --help
+    from relayminer.config.load import load  # noqa: PLC0415
+
+    if config is None:
+        click.echo("no --config given: checking the defaults", err=True)
+    try:
+        settings = load(config, overrides(home))
+    except ConfigError as error:
+        if not as_json:
+            raise
+        click.echo(problems_json(error.problems))
+        context.exit(UNUSABLE)
+    import trio  # noqa: PLC0415
+
+    from relayminer.cli.checks import check_everything  # noqa: PLC0415
+    from relayminer.telemetry.logs import set_up_logs  # noqa: PLC0415
+
+    set_up_logs("error", "auto")
+    findings = trio.run(check_everything, settings)
+    if as_json:
+        click.echo(json.dumps({"checks": [finding.as_json() for finding in findings]}))
+    else:
+        show(findings)
+    failed = any(finding.result == "fail" for finding in findings)
+    context.exit(FAILED if failed else 0)
+
+
+def show(findings: Sequence[Finding]) -> None:
+    """A table of what was found, and a verdict."""
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table("check", "", "found", "what to do")
+    for finding in findings:
+        style = STYLES[finding.result]
+        table.add_row(
+            escape(finding.subject),
+            f"[{style}]{finding.result}[/]",
+            escape(finding.found),
+            escape(finding.remedy),
+        )
+    console = Console()
+    console.print(table)
+    failures = sum(finding.result == "fail" for finding in findings)
+    if failures:
+        console.print(f"[bold red]{failures} of {len(findings)} checks failed[/]")
+    else:
+        console.print("[green]it would work[/]")

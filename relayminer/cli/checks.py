@@ -1,0 +1,268 @@
+"""What `relayminer check` looks at."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+from attrs import frozen
+
+from relayminer.chain.errors import ChainError, NotFoundError
+from relayminer.chain.queries import ChainQueries
+from relayminer.chain.rpc import CometRpc
+from relayminer.config.masking import masked_url
+from relayminer.config.settings import EMBEDDED, BackendSettings, Settings
+from relayminer.errors import RelayMinerError
+from relayminer.keys import KeyLoadError, SupplierKeys, load_keys
+from relayminer.net.dial import dial
+from relayminer.net.errors import NetError
+from relayminer.net.url import Origin, parse_backend_url
+from relayminer.plugin import load_key_providers
+from relayminer.state.embedded import open_store
+from relayminer.state.errors import StateError
+from relayminer.state.gateway import Redis
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+
+STORE_SECONDS = 20.0
+BACKEND_SECONDS = 5.0
+MAX_SUPPLIERS = 200
+"""Suppliers looked up on the chain; a fleet has more than a person reads."""
+CONCURRENT = 16
+LATE_BLOCKS = 5
+"""A newest block older than this many block times means a node that is stuck."""
+_NANOSECONDS = 1_000_000_000
+
+
+@frozen
+class Finding:
+    """What one check found.
+
+    Attributes:
+        subject: what was looked at.
+        result: `ok`, `warn` (it works, but not as one would expect) or `fail`.
+        found: what is there.
+        remedy: what to do; empty when it is well.
+    """
+
+    subject: str
+    result: str
+    found: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """For programs."""
+        fields: dict[str, Any] = attrs.asdict(self)
+        return fields
+
+
+async def check_everything(settings: Settings) -> list[Finding]:
+    """All checks, those of the outside world side by side, told in their order."""
+    findings = [Finding("configuration", OK, f"{len(settings.relayer.services)} services")]
+    if not settings.relayer.services:
+        remedy = "add relayer.services, if this is to be a relayer"
+        findings[0] = Finding("configuration", WARN, "no services", remedy)
+    keys, about_keys = check_keys(settings)
+    findings += [about_keys, *check_listen(settings)]
+    results: list[list[Finding]] = [[] for _ in range(3)]
+
+    async def collect(index: int, check: Callable[[], AsyncIterator[Finding]]) -> None:
+        async for finding in check():
+            results[index].append(finding)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(collect, 0, lambda: check_store(settings))
+        nursery.start_soon(collect, 1, lambda: check_chain(settings, keys))
+        nursery.start_soon(collect, 2, lambda: check_backends(settings))
+    for result in results:
+        findings += result
+    return findings
+
+
+def check_keys(settings: Settings) -> tuple[SupplierKeys, Finding]:
+    """The supplier keys can be read."""
+    try:
+        keys = load_keys(settings.keys, load_key_providers().values())
+    except KeyLoadError as error:
+        return SupplierKeys([]), Finding(
+            "keys", FAIL, "\n".join(error.problems), "mend the files named there"
+        )
+    if not keys:
+        remedy = "set keys.keys_file, keys.keys_dir or keys.keyring"
+        return keys, Finding("keys", FAIL, "no supplier key", remedy)
+    shown = ", ".join(keys.addresses[:3]) + (", ..." if len(keys) > 3 else "")  # noqa: PLR2004
+    return keys, Finding("keys", OK, f"{len(keys)}: {shown}")
+
+
+def check_listen(settings: Settings) -> Iterator[Finding]:
+    """Nobody else listens where we want to."""
+    wanted = {"relayer.listen": settings.relayer.listen}
+    if settings.control.enabled:
+        wanted["control.listen"] = settings.control.listen
+    for name, address in wanted.items():
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - what an empty host means
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, int(port)))
+            except OSError as error:
+                taken = error.errno == errno.EADDRINUSE
+                yield Finding(
+                    name,
+                    WARN if taken else FAIL,
+                    f"{address}: {error.strerror or error}",
+                    "fine if relayminer runs already; else choose another port"
+                    if taken
+                    else "choose an address of this machine",
+                )
+            else:
+                yield Finding(name, OK, f"{address} is free")
+
+
+async def check_store(settings: Settings) -> AsyncIterator[Finding]:
+    """The store answers; the embedded one is started for that, and stopped."""
+    url = settings.redis.url
+    embedded = url == EMBEDDED
+    subject = "store"
+    try:
+        with trio.fail_after(STORE_SECONDS):
+            async with open_store(settings.redis, settings.home) as where:
+                version = await _store_version(where, settings)
+    except trio.TooSlowError:
+        found = f"{masked_url(url)} does not answer"
+        yield Finding(subject, FAIL, found, "is the server up, and redis.url right?")
+    except (StateError, OSError) as error:
+        remedy = f"is {settings.home} writable?" if embedded else "check redis.url and the server"
+        yield Finding(subject, FAIL, f"{masked_url(url)}: {error}", remedy)
+    else:
+        where = f"embedded in {settings.home}" if embedded else masked_url(url)
+        yield Finding(subject, OK, f"{where}: {version}")
+
+
+async def _store_version(url: str, settings: Settings) -> str:
+    redis = Redis(url, settings.redis)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(redis.run)
+        await redis.wait_connected()
+        reply: bytes = await redis.command("INFO", "server")
+        nursery.cancel_scope.cancel()
+    lines = dict(line.partition(":")[::2] for line in reply.decode().splitlines())
+    for name in ("valkey_version", "redis_version"):
+        if lines.get(name):
+            return f"{name.partition('_')[0].capitalize()} {lines[name]}"
+    return "unknown version"
+
+
+async def check_chain(settings: Settings, keys: SupplierKeys) -> AsyncIterator[Finding]:
+    """The node answers, is of the right chain, is synced, and knows our suppliers."""
+    yield await check_rpc(settings)
+    async with ChainQueries(settings.chain) as queries:
+        try:
+            params = await queries.shared_params()
+        except ChainError as error:
+            yield Finding("chain gRPC", FAIL, str(error), "check chain.grpc_url and the node")
+            return
+        sessions = f"sessions of {params.num_blocks_per_session} blocks"
+        yield Finding("chain gRPC", OK, f"{queries.target}: {sessions}")
+        async for finding in check_suppliers(settings, queries, keys):
+            yield finding
+
+
+async def check_rpc(settings: Settings) -> Finding:
+    """The RPC is of the right chain and its newest block is new."""
+    subject = "chain RPC"
+    rpc = CometRpc(settings.chain.rpc_url, timeout_seconds=settings.chain.query_timeout_seconds)
+    try:
+        status = await rpc.status()
+    except ChainError as error:
+        return Finding(subject, FAIL, str(error), "check chain.rpc_url and the node")
+    finally:
+        rpc.close()
+    found = f"{rpc.address}: chain {status.chain_id}, height {status.latest_height}"
+    if status.chain_id != settings.chain.chain_id:
+        remedy = f"set chain.chain_id: {status.chain_id}, or ask a node of the right chain"
+        return Finding(subject, FAIL, found, remedy)
+    if status.catching_up:
+        return Finding(subject, FAIL, f"{found}, catching up", "wait until the node is synced")
+    if status.latest_height == 0:
+        return Finding(subject, WARN, f"{found}, no block yet", "wait for the first block")
+    age_seconds = (time.time_ns() - status.latest_time_ns) / _NANOSECONDS
+    if age_seconds > LATE_BLOCKS * settings.chain.block_time_seconds:
+        found = f"{found}, newest block {age_seconds:.0f} s old"
+        return Finding(subject, WARN, found, "is the node stuck, or chain.block_time_seconds off?")
+    return Finding(subject, OK, found)
+
+
+async def check_suppliers(
+    settings: Settings, queries: ChainQueries, keys: SupplierKeys
+) -> AsyncIterator[Finding]:
+    """Every key belongs to a staked supplier, of services that are served here."""
+    addresses = keys.addresses[:MAX_SUPPLIERS]
+    served = set(settings.relayer.services)
+    for address in addresses:
+        subject = f"supplier {address}"
+        try:
+            supplier = await queries.supplier(address)
+        except NotFoundError:
+            yield Finding(subject, WARN, "not staked", "stake it, or take its key out")
+            continue
+        except ChainError as error:
+            yield Finding(subject, FAIL, str(error), "check the node")
+            return
+        staked = {service.service_id for service in supplier.services}
+        missing = sorted(staked - served)
+        if missing and served:
+            found = f"staked for {', '.join(missing)}, which no backend serves"
+            yield Finding(subject, WARN, found, "add the service, or change the stake")
+        else:
+            yield Finding(subject, OK, f"staked for {', '.join(sorted(staked)) or 'nothing'}")
+
+
+async def check_backends(settings: Settings) -> AsyncIterator[Finding]:
+    """Every backend accepts connections."""
+    findings: list[Finding | None] = []
+    turns = trio.CapacityLimiter(CONCURRENT)
+
+    async def look(index: int, check: Callable[[], Awaitable[Finding]]) -> None:
+        async with turns:
+            findings[index] = await check()
+
+    async with trio.open_nursery() as nursery:
+        for service_id, service in settings.relayer.services.items():
+            for rpc_type, backend in service.backends.items():
+                for url in backend_urls(backend):
+                    subject = f"backend {service_id} {rpc_type}"
+                    findings.append(None)
+                    nursery.start_soon(
+                        look, len(findings) - 1, lambda s=subject, u=url: check_backend(s, u)
+                    )
+    for finding in findings:
+        if finding is not None:
+            yield finding
+
+
+def backend_urls(backend: BackendSettings) -> list[str]:
+    """The addresses of a backend."""
+    return [backend.url] if backend.url else [endpoint.url for endpoint in backend.urls]
+
+
+async def check_backend(subject: str, url: str) -> Finding:
+    """Somebody accepts connections at `url`, with TLS where the URL says so."""
+    try:
+        origin = parse_backend_url(url).origin
+        tls = origin.scheme in {"https", "wss", "grpcs"}
+        plain = Origin("https" if tls else "http", origin.host, origin.port)
+        wire = await dial(plain, timeout_seconds=BACKEND_SECONDS)
+        wire.close()
+    except (NetError, RelayMinerError) as error:
+        return Finding(subject, FAIL, f"{masked_url(url)}: {error}", "is the backend up?")
+    return Finding(subject, OK, f"{masked_url(url)} accepts connections")

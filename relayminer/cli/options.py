@@ -1,0 +1,29 @@
+"""Options that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+config_option: Callable[[Any], Any] = click.option(
+    "--config",
+    "-c",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="YAML file with the settings; config/relayminer.example.yaml explains all of them.",
+)
+
+home_option: Callable[[Any], Any] = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Data directory, over what the file says.  [default: ~/.relayminer]",
+)
+
+
+def overrides(home: Path | None) -> dict[str, str]:
+    """What the command line says over the file; relative paths count from here."""
+    return {} if home is None else {"home": str(home.absolute())}

@@ -1,0 +1,39 @@
+"""The table of commands."""
+
+from __future__ import annotations
+
+import click
+
+from relayminer.cli.lazy import LazyCommand, LazyGroup
+
+COMMANDS = {
+    "run": LazyCommand(
+        "relayminer.cli.run", "run", "Serve relays, mine them, keep the caches: one process."
+    ),
+    "check": LazyCommand(
+        "relayminer.cli.check", "check", "Look at configuration, keys, store, chain and backends."
+    ),
+    "demo": LazyCommand(
+        "relayminer.cli.demo", "demo", "Chain, relayer and miner on this machine: uPOKT out."
+    ),
+    "devnet": LazyCommand(
+        "relayminer.cli.devnet", "devnet", "A simulated Shannon chain to try and test against."
+    ),
+    "relay": LazyCommand(
+        "relayminer.cli.relay", "relay", "Send one signed relay and explain each step."
+    ),
+    "version": LazyCommand("relayminer.cli.version", "version", "Print versions."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: relayminer demo",
+)
+def main() -> None:
+    """Serve relays of Pocket Network (Shannon), mine them, get paid.
+
+    Start with `relayminer demo`: it shows everything on this machine, with a simulated chain.
+    """

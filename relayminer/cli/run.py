@@ -1,0 +1,54 @@
+"""`relayminer run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from relayminer.cli.failures import UNUSABLE
+from relayminer.cli.options import config_option, home_option, overrides
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NO_CONFIG = """\
+No configuration: `run` serves your suppliers, so it has to know their keys, your backends and a
+node of the chain.
+
+  to see it work first      relayminer demo
+  to write a configuration  start from config/relayminer.example.yaml; every setting is explained
+  to look it over           relayminer check --config relayminer.yaml
+  to run it                 relayminer run --config relayminer.yaml
+"""
+
+
+@click.command(
+    epilog="Example: relayminer run --config relayminer.yaml --roles relayer,miner,cache-leader"
+)
+@config_option
+@click.option(
+    "--roles",
+    default="relayer,miner,cache-leader",
+    show_default=True,
+    help="Jobs of this process, separated by commas.",
+)
+@home_option
+@click.pass_context
+def run(context: click.Context, *, config: Path | None, roles: str, home: Path | None) -> None:
+    """Serve relays, mine them, keep the caches: one process, one or more roles.
+
+    Ends in order on SIGINT or SIGTERM.
+    """
+    if config is None:
+        click.echo(NO_CONFIG, err=True, nl=False)
+        context.exit(UNUSABLE)
+    # Imported here: they bring in the whole service, and a mistyped file is told without it.
+    from relayminer.config.load import load  # noqa: PLC0415
+    from relayminer.roles import parse_roles  # noqa: PLC0415
+
+    wanted = parse_roles(roles)
+    settings = load(config, overrides(home))
+    from relayminer.app import run_process  # noqa: PLC0415
+
+    run_process(settings, wanted)
