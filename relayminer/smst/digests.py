@@ -31,6 +31,7 @@ EXTENSION_BYTES: Final = 1 + 2 + PATH_BYTES + DIGEST_BYTES + TAIL_BYTES
 
 _SUMS: Final = Struct(">QQ")
 _DIGEST_SUMS: Final = Struct(">32xQQ")
+_INNER: Final = Struct(">c48s48sQQ")
 
 
 def bit(path: bytes | bytearray, index: int) -> int:
@@ -47,16 +48,8 @@ def inner_preimage(left: bytes, right: bytes) -> bytes:
     """The 113 bytes of an inner node over two 48-byte child digests."""
     left_sum, left_count = _DIGEST_SUMS.unpack(left)
     right_sum, right_count = _DIGEST_SUMS.unpack(right)
-    return b"".join(
-        (
-            INNER_PREFIX,
-            left,
-            right,
-            _SUMS.pack(
-                (left_sum + right_sum) & MAX_UINT64, (left_count + right_count) & MAX_UINT64
-            ),
-        )
-    )
+    total, count = left_sum + right_sum, left_count + right_count
+    return _INNER.pack(INNER_PREFIX, left, right, total & MAX_UINT64, count & MAX_UINT64)
 
 
 def extension_preimage(start: int, end: int, path: bytes, child: bytes) -> bytes:

@@ -6,7 +6,10 @@ A node is one of:
 - 48 bytes, its digest: lazy, what it is must be loaded;
 - 80 bytes, path and digest: a stored leaf whose value was dropped;
 - `Leaf`: a leaf with its value, because it is not stored yet or because the trie keeps values;
-- `Inner`, `Extension`.
+- `Inner`, `Extension`;
+- a tuple: one of these two once it is stored (`StoredInner`, `StoredExtension`). The garbage
+  collector stops looking at tuples of such values, and a trie of a million leaves as objects would
+  hold up the process for a second whenever it looks at everything.
 
 An empty `digest` means that the node changed since its digest was taken. A node is `persisted`
 once a commit has handed it out for storing, or when it was loaded.
@@ -62,15 +65,22 @@ class Inner:
 
     __slots__ = ("digest", "left", "persisted", "right")
 
-    def __init__(self, left: Node, right: Node) -> None:
+    def __init__(
+        self, left: Node, right: Node, digest: bytes = b"", *, persisted: bool = False
+    ) -> None:
         self.left = left
         self.right = right
-        self.digest = b""
-        self.persisted = False
+        self.digest = digest
+        self.persisted = persisted
 
     def preimage(self) -> bytes:
         """The 113 bytes that are stored and hashed; the children's digests must be settled."""
-        return inner_preimage(digest_of(self.left), digest_of(self.right))
+        left, right = self.left, self.right
+        # Most children are frozen; this is the hottest line of a commit.
+        return inner_preimage(
+            left[0] if isinstance(left, tuple) else digest_of(left),
+            right[0] if isinstance(right, tuple) else digest_of(right),
+        )
 
 
 class Extension:
@@ -95,7 +105,16 @@ class Extension:
         return extension_preimage(self.start, self.end, self.path, digest_of(self.child))
 
 
-Node = bytes | Leaf | Inner | Extension | None
+StoredInner = tuple[bytes, "Node", "Node"]
+"""Digest, left, right."""
+StoredExtension = tuple[bytes, "Node", int, int, bytes]
+"""Digest, child, start, end, path."""
+
+Node = bytes | Leaf | Inner | Extension | StoredInner | StoredExtension | None
+
+
+# Forms of a node that carry their digest for good.
+SETTLED: Final = (bytes, tuple)
 
 
 def digest_of(node: Node) -> bytes:
@@ -104,7 +123,39 @@ def digest_of(node: Node) -> bytes:
         return EMPTY_DIGEST
     if isinstance(node, bytes):
         return node if len(node) == DIGEST_BYTES else node[PATH_BYTES:]
+    if isinstance(node, tuple):
+        return node[0]
     return node.digest
+
+
+def thawed(node: StoredInner | StoredExtension) -> Inner | Extension:
+    """A stored node in the form that can be changed."""
+    if len(node) == 3:  # noqa: PLR2004 - the two forms differ in length
+        return Inner(node[1], node[2], node[0], persisted=True)
+    opened = Extension(node[2], node[3], node[4], node[1])
+    opened.digest = node[0]
+    opened.persisted = True
+    return opened
+
+
+def frozen(node: Node) -> Node:
+    """A stored node in the form that stays; its children must have it already."""
+    if isinstance(node, Inner):
+        return (node.digest, node.left, node.right)
+    if isinstance(node, Extension):
+        return (node.digest, node.child, node.start, node.end, node.path)
+    return node.packed() if isinstance(node, Leaf) else node
+
+
+def freeze_children(node: Leaf | Inner | Extension) -> None:
+    """Give the children of a stored node, which are stored too, the form that stays."""
+    if isinstance(node, Inner):
+        if not isinstance(node.left, SETTLED):
+            node.left = frozen(node.left)
+        if not isinstance(node.right, SETTLED):
+            node.right = frozen(node.right)
+    elif isinstance(node, Extension):
+        node.child = frozen(node.child)
 
 
 def is_lazy(node: Node) -> bool:
@@ -123,11 +174,11 @@ def settle(node: Leaf | Inner | Extension) -> bytes:
     """Take the digest of a node whose children's digests are settled; returns its preimage."""
     preimage = node.preimage()
     if not node.digest:
-        node.digest = (
-            extension_digest(node.start, node.end, node.path, digest_of(node.child))
-            if isinstance(node, Extension)
-            else plain_digest(preimage)
-        )
+        if isinstance(node, Extension):
+            child = digest_of(node.child)
+            node.digest = extension_digest(node.start, node.end, node.path, child)
+        else:
+            node.digest = plain_digest(preimage)
     return preimage
 
 
@@ -140,14 +191,17 @@ def unsettled(root: Node, *, for_commit: bool) -> list[Leaf | Inner | Extension]
     stack = [root]
     while stack:
         node = stack.pop()
-        if node is None or isinstance(node, bytes):
+        if node is None or isinstance(node, SETTLED):
             continue
         if node.persisted if for_commit else node.digest:
             continue
         found.append(node)
         if isinstance(node, Inner):
-            stack.append(node.left)
-            stack.append(node.right)
+            # Children that cannot have changed need not be looked at again.
+            if not isinstance(node.left, SETTLED):
+                stack.append(node.left)
+            if not isinstance(node.right, SETTLED):
+                stack.append(node.right)
         elif isinstance(node, Extension):
             stack.append(node.child)
     found.reverse()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+import attrs
 
 from relayminer.smst.digests import EMPTY_DIGEST, PATH_BYTES
 from relayminer.smst.errors import CorruptNodeError
@@ -11,14 +11,17 @@ from relayminer.smst.nodes import (
     Inner,
     Node,
     check_preimage,
+    freeze_children,
+    frozen,
     is_lazy,
     is_leaf_preimage,
     pack_leaf,
     parse,
+    thawed,
 )
 
 
-@frozen
+@attrs.frozen
 class Preloaded:
     """What became of the nodes of a preload.
 
@@ -67,6 +70,7 @@ class NodeIndex:
         The index is used up by it.
         """
         missing: list[bytes] = []
+        opened: list[Inner | Extension] = []
         linked = 0
         # A frame is a place that may be lazy: the parent (None: the root), its right side?, depth.
         stack: list[tuple[Inner | Extension | None, bool, Node, int]] = [(None, False, root, 0)]
@@ -80,16 +84,32 @@ class NodeIndex:
                     continue
                 linked += 1
                 node = found
-                if parent is None:
-                    root = node
-                else:
-                    _replace(parent, node, right=right)
+            elif isinstance(node, tuple):
+                node = thawed(node)
+            if parent is None:
+                root = node
+            else:
+                _replace(parent, node, right=right)
             if isinstance(node, Inner):
+                opened.append(node)
                 stack.append((node, True, node.right, depth + 1))
                 stack.append((node, False, node.left, depth + 1))
             elif isinstance(node, Extension):
+                opened.append(node)
                 stack.append((node, False, node.child, node.end))
-        return root, Preloaded(linked, list(self._nodes), missing, self._corrupt)
+        return self._frozen(root, opened), Preloaded(
+            linked, list(self._nodes), missing, self._corrupt
+        )
+
+    def _frozen(self, root: Node, opened: list[Inner | Extension]) -> Node:
+        """Give every stored node of `opened`, parents first, the form that stays."""
+        if self._keep_values:
+            return root
+        # A stored node has stored children only, and everything above a changed one has changed.
+        for node in reversed(opened):
+            if node.persisted:
+                freeze_children(node)
+        return frozen(root) if isinstance(root, Inner | Extension) and root.persisted else root
 
     def _take(self, digest: bytes, depth: int) -> Node:
         """The node that was added under `digest`, or None."""

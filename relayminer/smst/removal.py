@@ -12,7 +12,7 @@ from attrs import frozen
 
 from relayminer.smst.digests import bit
 from relayminer.smst.errors import KeyNotFoundError
-from relayminer.smst.nodes import Extension, Inner, Node, digest_of, is_lazy, leaf_path
+from relayminer.smst.nodes import Extension, Inner, Node, digest_of, is_lazy, leaf_path, thawed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,8 @@ def _shrink_inner(node: Inner, side: int, below: Node, forget: Callable[[Node], 
     if below is not None and sibling is not None:
         return node
     rest = sibling if below is None else below
+    if isinstance(rest, tuple):
+        rest = thawed(rest)
     if leaf_path(rest) is not None:
         return rest
     if isinstance(rest, Extension):

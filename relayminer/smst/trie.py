@@ -32,10 +32,13 @@ from relayminer.smst.nodes import (
     Node,
     check_preimage,
     digest_of,
+    freeze_children,
+    frozen,
     is_lazy,
     leaf_path,
     parse,
     settle,
+    thawed,
     unsettled,
 )
 from relayminer.smst.preload import NodeIndex, Preloaded
@@ -216,9 +219,9 @@ class Trie:
             node.persisted = True
             changes.append(("set", node.digest, preimage))
             if not self._keep_values:
-                _pack_children(node)
-        if isinstance(self._root, Leaf) and not self._keep_values:
-            self._root = self._root.packed()
+                freeze_children(node)
+        if not self._keep_values:
+            self._root = frozen(self._root)
         self._orphans = []
         return Commit(digest_of(self._root), changes)
 
@@ -262,7 +265,9 @@ class Trie:
         return preimage
 
     def _resolve(self, node: Node, depth: int) -> Node:
-        """What a lazy node is; every other node as it is."""
+        """What a lazy or frozen node is; every other node as it is."""
+        if isinstance(node, tuple):
+            return thawed(node)
         if not isinstance(node, bytes) or len(node) != DIGEST_BYTES:
             return node
         if node == EMPTY_DIGEST:
@@ -278,7 +283,7 @@ class Trie:
     def _descend(self, path: bytes) -> tuple[list[Inner | Extension], Node, int]:
         """Follow `path` to an empty place, a leaf, or an extension that leaves the path.
 
-        Lazy nodes on the way are resolved in place, which changes nothing that anybody can see.
+        Lazy and frozen nodes on the way are opened in place, which changes nothing that shows.
         """
         trail: list[Inner | Extension] = []
         node = self._root
@@ -295,6 +300,9 @@ class Trie:
                 trail.append(node)
                 depth = node.end
                 node = node.child
+            elif isinstance(node, tuple):
+                node = thawed(node)
+                self._attach(trail, path, depth, node)
             elif is_lazy(node):
                 resolved = self._resolve(node, depth)
                 self._attach(trail, path, depth, resolved)
@@ -357,14 +365,3 @@ def _split(extension: Extension, depth: int, leaf: Leaf, index: int) -> Node:
     extension.end = index
     extension.child = _fork(rest, leaf, index)
     return extension
-
-
-def _pack_children(node: Leaf | Inner | Extension) -> None:
-    """Drop the values of leaves that a commit has handed out for storing."""
-    if isinstance(node, Inner):
-        if isinstance(node.left, Leaf):
-            node.left = node.left.packed()
-        if isinstance(node.right, Leaf):
-            node.right = node.right.packed()
-    elif isinstance(node, Extension) and isinstance(node.child, Leaf):
-        node.child = node.child.packed()

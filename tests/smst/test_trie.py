@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from hashlib import sha256
 
 import pytest
@@ -266,3 +267,18 @@ def test_proof_carries_the_sibling_leaf() -> None:
     proof = trie.prove_closest(bytes(32))
     assert proof.leaf_value == b"left"
     assert b"right" in encode_proof(proof.compact())
+
+
+@pytest.mark.parametrize("way", ["commit", "preload"])
+def test_stored_nodes_do_not_burden_the_collector(way: str) -> None:
+    """What is stored is of a form that the garbage collector soon stops looking at."""
+    root, store = stored(200)
+    trie = Trie(root)
+    trie.preload(store.items())
+    if way == "commit":
+        for number in range(200, 300):
+            trie.update(key(number), b"more", 1)
+        trie.commit()
+    gc.collect()
+    assert isinstance(trie._root, tuple)
+    assert not gc.is_tracked(trie._root)
