@@ -32,8 +32,21 @@ if TYPE_CHECKING:
     from relayminer.protocol.pb import application_pb2, shared_pb2
 
 SHARES_SUM = 100
-BURN_MINT = "TLM_RELAY_BURN_EQUALS_MINT"
-GLOBAL_MINT = "TLM_GLOBAL_MINT"
+BURN_MINT = "TLMRelayBurnEqualsMint"
+GLOBAL_MINT = "TLMGlobalMint"
+
+_REASONS: dict[tuple[str, str], Reason] = {
+    (BURN_MINT, "supplier"): pb.TLM_RELAY_BURN_EQUALS_MINT_SUPPLIER_SHAREHOLDER_REWARD_DISTRIBUTION,
+    (BURN_MINT, "validator"): pb.TLM_RELAY_BURN_EQUALS_MINT_VALIDATOR_REWARD_DISTRIBUTION,
+    (BURN_MINT, "source_owner"): pb.TLM_RELAY_BURN_EQUALS_MINT_SOURCE_OWNER_REWARD_DISTRIBUTION,
+    (BURN_MINT, "dao"): pb.TLM_RELAY_BURN_EQUALS_MINT_DAO_REWARD_DISTRIBUTION,
+    (BURN_MINT, "application"): pb.TLM_RELAY_BURN_EQUALS_MINT_APPLICATION_REWARD_DISTRIBUTION,
+    (GLOBAL_MINT, "supplier"): pb.TLM_GLOBAL_MINT_SUPPLIER_SHAREHOLDER_REWARD_DISTRIBUTION,
+    (GLOBAL_MINT, "validator"): pb.TLM_GLOBAL_MINT_VALIDATOR_REWARD_DISTRIBUTION,
+    (GLOBAL_MINT, "source_owner"): pb.TLM_GLOBAL_MINT_SOURCE_OWNER_REWARD_DISTRIBUTION,
+    (GLOBAL_MINT, "dao"): pb.TLM_GLOBAL_MINT_DAO_REWARD_DISTRIBUTION,
+    (GLOBAL_MINT, "application"): pb.TLM_GLOBAL_MINT_APPLICATION_REWARD_DISTRIBUTION,
+}
 
 
 def decimal_of(value: float) -> Decimal:
@@ -73,8 +86,8 @@ class Settlement:
 def process(ctx: Context, settlement: Settlement) -> None:
     """Run both token logic modules; raises `tokenomics` 1119 with what went wrong."""
     for name, module in (
-        ("TLMRelayBurnEqualsMint", _relay_burn_equals_mint),
-        ("TLMGlobalMint", _global_mint),
+        (BURN_MINT, _relay_burn_equals_mint),
+        (GLOBAL_MINT, _global_mint),
     ):
         try:
             module(ctx, settlement)
@@ -137,25 +150,25 @@ def _distribute(
     if supplier:
         _pay_supplier(ctx, settlement, module, supplier)
     if proposer:
-        reason = _reason(f"{module}_VALIDATOR_REWARD_DISTRIBUTION")
+        reason = _REASONS[module, "validator"]
         held = settlement.proposer_upokt.get(reason, 0)
         settlement.proposer_upokt[reason] = held + proposer
     parts = [
-        ("SOURCE_OWNER", settlement.service.owner_address, source_owner),
-        ("DAO", settlement.params.dao_reward_address, dao),
-        ("APPLICATION", settlement.application.address, application),
+        ("source_owner", settlement.service.owner_address, source_owner),
+        ("dao", settlement.params.dao_reward_address, dao),
+        ("application", settlement.application.address, application),
     ]
     if module == GLOBAL_MINT:
         # The second module hands out in another order.
         parts = [parts[2], parts[0], parts[1]]
     for name, recipient, amount in parts:
         if amount:
-            reason = _reason(f"{module}_{name}_REWARD_DISTRIBUTION")
+            reason = _REASONS[module, name]
             settlement.result.to_accounts.append(Operation("tokenomics", recipient, reason, amount))
 
 
 def _pay_supplier(ctx: Context, settlement: Settlement, module: str, amount: int) -> None:
-    reason = _reason(f"{module}_SUPPLIER_SHAREHOLDER_REWARD_DISTRIBUTION")
+    reason = _REASONS[module, "supplier"]
     transfer = (
         reason
         if module == BURN_MINT
@@ -218,7 +231,3 @@ def shareholder_amounts(
     }
     amounts[listed[0].address] += amount_upokt - sum(amounts.values())
     return amounts
-
-
-def _reason(name: str) -> Reason:
-    return pb.SettlementOpReason.Value(name)

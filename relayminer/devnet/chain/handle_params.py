@@ -18,10 +18,11 @@ from relayminer.protocol.pb import proof_pb2, service_pb2, session_pb2, shared_p
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from relayminer.devnet.chain.codes import Registered
     from relayminer.devnet.chain.context import Context
 
 _INVALID_SIGNER = "expected gov account as only signer for proposal message"
-_ONE_PARAM = {
+_ONE_PARAM: dict[str, tuple[type[Message], Registered]] = {
     "shared": (shared_pb2.Params, SHARED_PARAM_INVALID),
     "session": (session_pb2.Params, SESSION_PARAM_INVALID),
     "proof": (proof_pb2.Params, PROOF_PARAM_INVALID),
@@ -88,4 +89,5 @@ def _check_authority(message: Any, code: GrpcCode) -> None:
 
 
 def _module(message: Message) -> str:
-    return message.DESCRIPTOR.full_name.split(".")[1]
+    name: str = message.DESCRIPTOR.full_name.split(".")[1]
+    return name

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
     from cosmpy.protos.cosmos.base.query.v1beta1.pagination_pb2 import PageRequest
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 DEFAULT_LIMIT = 100
 
 
-def page(entries: Iterable[tuple[object, V]], request: PageRequest) -> tuple[list[V], PageResponse]:
+def page(entries: Iterable[tuple[K, V]], request: PageRequest) -> tuple[list[V], PageResponse]:
     """Cut one page out of `entries` ((key, value) in key order).
 
     A `next_key` is opaque to clients; here it is the text of the next entry's key. Without limit

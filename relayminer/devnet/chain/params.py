@@ -115,7 +115,7 @@ def update_shared(ctx: Context, wanted: shared_pb2.Params) -> None:
     Source: poktroll: x/shared/keeper/msg_server_update_param.go.
     """
     store = ctx.store
-    if next(store.items(SHARED_HISTORY), None) is None:
+    if not store.items(SHARED_HISTORY):
         first = _copy(shared(store))
         first.session_grid_anchor_height = 1
         first.session_number_at_anchor = 1
@@ -141,7 +141,7 @@ def update_shared(ctx: Context, wanted: shared_pb2.Params) -> None:
 def update_session(ctx: Context, wanted: session_pb2.Params) -> None:
     """Record a governance update of the session parameters; in force from the next session."""
     store = ctx.store
-    if next(store.items(SESSION_HISTORY), None) is None:
+    if not store.items(SESSION_HISTORY):
         store.set(SESSION_HISTORY, 1, session(store))
     in_force = shared_at(store, ctx.height)
     store.set(SESSION_HISTORY, grid.session_end(in_force, ctx.height) + 1, wanted)

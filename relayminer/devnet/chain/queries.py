@@ -237,7 +237,7 @@ def difficulty_history(
     )
     found, pagination = page(entries, request.pagination)
     return service_pb2.QueryRelayMiningDifficultyHistoryResponse(
-        relayMiningDifficultyHistory=found, pagination=pagination
+        history=found, pagination=pagination
     )
 
 
@@ -267,7 +267,7 @@ def compute_units_history(
     )
     found, pagination = page(entries, request.pagination)
     return service_pb2.QueryComputeUnitsPerRelayHistoryResponse(
-        computeUnitsPerRelayHistory=found, pagination=pagination
+        history=found, pagination=pagination
     )
 
 

@@ -66,14 +66,13 @@ class Store:
         else:
             self.layer_tables.setdefault(table.name, {})[key] = _DELETED
 
-    def items(self, table: Table[K, V]) -> Iterator[tuple[K, V]]:
+    def items(self, table: Table[K, V]) -> list[tuple[K, V]]:
         """All keys with their values, in key order, as they are at the time of the call."""
         merged: dict[K, Any] = {}
         for layer in self._layers():
             merged.update(layer.layer_tables.get(table.name, {}))
-        return iter(
-            [(key, merged[key]) for key in sorted(merged) if merged[key] is not _DELETED]  # type: ignore[type-var]
-        )
+        keys: list[Any] = sorted(key for key in merged if merged[key] is not _DELETED)  # type: ignore[type-var]
+        return [(key, merged[key]) for key in keys]
 
     def values(self, table: Table[K, V]) -> Iterator[V]:
         """All values in key order."""
