@@ -77,6 +77,7 @@ class Driver:
         async with trio.open_nursery() as nursery:
             for (what, end_height), sessions in groups.items():
                 nursery.start_soon(self._group, what, sessions, windows_at[end_height], height)
+        self._context.process.metrics.driven_height.bind(self._context.address).value = height
 
     async def _windows(
         self, session: Session, height: int, known: dict[int, SessionWindows]

@@ -57,7 +57,9 @@ class MinerMetrics:
             "ha_miner_upokt_slashed", "Stake lost to penalties, uPOKT.", service
         )
         self._owned = metrics.gauge("ha_miner_supplier_claimed_count", "Suppliers owned here.")
-        self._height = metrics.gauge("ha_miner_current_block_height", "Last block driven.")
+        self.driven_height = metrics.gauge(
+            "ha_miner_driven_height", "Last block for which sessions were driven.", supplier
+        )
         self._settled_height = metrics.gauge(
             "ha_miner_settled_height", "Last block whose events are in the ledger."
         )
@@ -67,11 +69,6 @@ class MinerMetrics:
     def owned(self) -> Gauge:
         """Suppliers whose lease this process holds."""
         return self._owned.bind()
-
-    @property
-    def height(self) -> Gauge:
-        """The last block for which sessions were driven."""
-        return self._height.bind()
 
     @property
     def settled_height(self) -> Gauge:

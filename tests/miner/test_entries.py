@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from relayminer.miner.entries import Entry, SessionInfo, contradiction, sort_entries
+from relayminer.miner.entries import SessionInfo, contradiction, sort_entries
 from relayminer.protocol.pb.mined_relay_pb2 import MinedRelayMessage
+from relayminer.state.log_reader import LogEntry
 
 SUPPLIER = "pokt1supplier"
 
@@ -33,7 +34,7 @@ def message(**changes: Any) -> bytes:
 def test_entries_are_grouped_by_session_in_order() -> None:
     """Relays of one session come together, in the order of the stream."""
     data = [message(relay_bytes=b"%d" % n, session_id="ab" * 31 + f"{n % 2:02}") for n in range(6)]
-    batch = sort_entries([Entry(b"%d-0" % n, one) for n, one in enumerate(data)], SUPPLIER)
+    batch = sort_entries([LogEntry(b"%d-0" % n, one) for n, one in enumerate(data)], SUPPLIER)
     assert batch.poison == []
     values = {info.session_id[-1]: relays for info, relays in batch.sessions.items()}
     assert [relay.value for relay in values["0"]] == [b"0", b"2", b"4"]
@@ -43,7 +44,7 @@ def test_entries_are_grouped_by_session_in_order() -> None:
 
 def test_a_missing_hash_is_computed() -> None:
     """An entry without a relay hash is as good as one with the right hash."""
-    batch = sort_entries([Entry(b"1-0", message(relay_hash=b""))], SUPPLIER)
+    batch = sort_entries([LogEntry(b"1-0", message(relay_hash=b""))], SUPPLIER)
     (relays,) = batch.sessions.values()
     assert relays[0].key == sha256(b"a relay").digest()
 
@@ -67,7 +68,7 @@ def test_a_missing_hash_is_computed() -> None:
 )
 def test_poison_is_told_apart(data: bytes | None, reason: str) -> None:
     """What cannot be used is named with its reason, and the entries around it are used."""
-    entries = [Entry(b"1-0", message()), Entry(b"2-0", data), Entry(b"3-0", message())]
+    entries = [LogEntry(b"1-0", message()), LogEntry(b"2-0", data), LogEntry(b"3-0", message())]
     batch = sort_entries(entries, SUPPLIER)
     assert [item.entry.id for item in batch.poison] == [b"2-0"]
     assert reason in batch.poison[0].reason

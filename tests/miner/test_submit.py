@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -13,6 +13,9 @@ from relayminer.chain.errors import (
 )
 from relayminer.miner.submit import Prepared, Verdict, submit_each
 from relayminer.protocol.pb.proof_pb2 import MsgCreateClaim
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @frozen
