@@ -90,6 +90,8 @@ def encode_point(point: Point | None) -> bytes:
 
 def multiply_base(scalar: int) -> Point | None:
     """`scalar * G`."""
+    # A point that the library could not compute would end the process at its next use.
+    scalar %= N
     if scalar == 0:
         return None
     point: Point = ffi.new("secp256k1_pubkey *")
@@ -99,6 +101,7 @@ def multiply_base(scalar: int) -> Point | None:
 
 def multiply(point: Point, scalar: int) -> Point | None:
     """`scalar * point`."""
+    scalar %= N
     if scalar == 0:
         return None
     product: Point = ffi.new("secp256k1_pubkey *", point[0])
@@ -187,6 +190,9 @@ def hash_to_scalar(data: bytes) -> int:
         if scalar >= N:
             raise HashToScalarError("a challenge outside the group order")
     return scalar
+
+
+GENERATOR: Point = multiply_base(1)
 
 
 def random_scalar() -> int:

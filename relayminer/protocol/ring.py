@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from relayminer.protocol.pb.service_pb2 import RelayRequest
+    from relayminer.protocol.point_tables import PointTables
     from relayminer.protocol.signature import SigningKey
 
 INVALID_REQUEST = 2
@@ -76,20 +77,24 @@ def parse_ring_signature(data: bytes, max_members: int = MAX_MEMBERS) -> RingSig
     return signature
 
 
-def verify_ring_signature(digest: bytes, signature: RingSignature) -> bool:
-    """Whether the ring closes over the 32-byte `digest`. One member is enough to verify."""
+def verify_ring_signature(
+    digest: bytes, signature: RingSignature, tables: PointTables | None = None
+) -> bool:
+    """Whether the ring closes over the 32-byte `digest`. One member is enough to verify.
+
+    Args:
+        digest: what was signed.
+        signature: as parsed.
+        tables: multiples of points that come again and again, where the caller keeps them.
+    """
     if len(digest) != MESSAGE_LENGTH or not signature.members:
         return False
     try:
-        image, keys = _prepare(signature)
-        challenge = signature.challenge
-        for response, key in zip(signature.responses, keys, strict=True):
-            left = curve.combine_base(response, key, challenge)
-            right = curve.combine(key.h_p, response, image, challenge)
-            challenge = _challenge(digest, left, right)
+        if tables is None:
+            return _closes(digest, signature)
+        return _closes_by_tables(digest, signature, tables)
     except (RingError, curve.HashToScalarError):
         return False
-    return challenge == signature.challenge
 
 
 def sign_ring(
@@ -143,6 +148,7 @@ def check_ring_signature(
     *,
     max_members: int = MAX_MEMBERS,
     digest: bytes | None = None,
+    tables: PointTables | None = None,
 ) -> None:
     """Check the ring signature of a request against the expected keys (33 bytes each).
 
@@ -154,6 +160,7 @@ def check_ring_signature(
         expected: the keys of the application and of the gateways that it trusts.
         max_members: larger rings are refused unseen.
         digest: `request_hash(request)` where the caller has it already.
+        tables: what makes verification cheaper for keys that come often.
 
     Raises:
         RingError: code 2, invalid header or no signature; code 3, anything about the signature.
@@ -170,7 +177,7 @@ def check_ring_signature(
     signature = _split(meta.signature, max_members)
     if not expected.issuperset(signature.members):
         raise RingError("a member of the ring is not of this application", INVALID_SIGNATURE)
-    if not verify_ring_signature(digest or request_hash(request), signature):
+    if not verify_ring_signature(digest or request_hash(request), signature, tables):
         raise RingError("the ring signature does not verify", INVALID_SIGNATURE)
 
 
@@ -203,6 +210,31 @@ def _prepare(signature: RingSignature) -> tuple[curve.Point, list[curve.RingKey]
         return image, [curve.ring_key(member) for member in signature.members]
     except InvalidPointError as error:
         raise RingError(f"in the ring signature: {error}", INVALID_SIGNATURE) from error
+
+
+def _closes(digest: bytes, signature: RingSignature) -> bool:
+    image, keys = _prepare(signature)
+    challenge = signature.challenge
+    for response, key in zip(signature.responses, keys, strict=True):
+        left = curve.combine_base(response, key, challenge)
+        right = curve.combine(key.h_p, response, image, challenge)
+        challenge = _challenge(digest, left, right)
+    return challenge == signature.challenge
+
+
+def _closes_by_tables(digest: bytes, signature: RingSignature, tables: PointTables) -> bool:
+    """The same, with sums of table entries where both points of a step have a table."""
+    image, keys = _prepare(signature)
+    tables.begin()
+    image_factor = tables.factor(b"I" + signature.key_image, image)
+    challenge = signature.challenge
+    for member, response, key in zip(signature.members, signature.responses, keys, strict=True):
+        key_factor = tables.factor(member, key.point)
+        hashed_factor = tables.factor(b"H" + member, key.h_p)
+        left = tables.combine_base(response, key, key_factor, challenge)
+        right = tables.combine(hashed_factor, response, image_factor, challenge)
+        challenge = _challenge(digest, left, right)
+    return challenge == signature.challenge
 
 
 def _challenge(digest: bytes, left: curve.Point | None, right: curve.Point | None) -> int:

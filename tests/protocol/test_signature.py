@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayminer.protocol.address import (
+    ACCOUNT_PREFIX,
+    VALIDATOR_PREFIX,
     address_of,
     decode_address,
     encode_address,
@@ -160,7 +162,7 @@ def test_upper_case_address() -> None:
     assert decode_address(ADDRESS.upper()) == decode_address(ADDRESS)
 
 
-@given(st.binary(min_size=1, max_size=255), st.sampled_from(["pokt", "poktvaloper"]))
+@given(st.binary(min_size=1, max_size=255), st.sampled_from([ACCOUNT_PREFIX, VALIDATOR_PREFIX]))
 def test_address_round_trip(payload: bytes, prefix: str) -> None:
     """Every payload comes back from its text."""
     assert decode_address(encode_address(payload, prefix), prefix) == payload

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.vectors
 
-SECP256K1_KEY = "/cosmos.crypto.secp256k1.PubKey"
-
 
 def draws(case: dict[str, Any]) -> Callable[[], int]:
     """The recorded scalars in the order in which signing draws them."""
