@@ -100,4 +100,4 @@ def cpu_seconds(pid: int) -> float:
 
 def relayminer(*arguments: str) -> list[str]:
     """Interpreter arguments that run our command line."""
-    return ["-c", "from relayminer.cli import main; main()", *arguments]
+    return ["-m", "relayminer", *arguments]
