@@ -16,6 +16,8 @@ from relayminer.cache.errors import CacheError
 from relayminer.protocol.budget import session_budget_upokt
 from relayminer.relayer.errors import RefusedError
 from relayminer.state.errors import StateError
+from relayminer.state.meter import MeterMeta, parse_cleanup
+from relayminer.state.subscription import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from relayminer.relayer.metrics import RelayerMetrics
     from relayminer.relayer.relay import Relay, SessionContext
     from relayminer.relayer.view import ChainView
+    from relayminer.state.meter import Grant
+    from relayminer.state.subscription import Subscription
 
 OPEN = "open"
 RECOMPUTE_SECONDS = 60.0
@@ -35,20 +39,28 @@ AWAY_SECONDS = 1.0
 
 
 class BudgetStore(Protocol):
-    """The shared counter of what is spent."""
+    """The shared counters (`relayminer.state.meter.MeterStore`)."""
 
-    async def lease(
-        self, context: SessionContext, supplier: str, *, max_upokt: int, wanted_upokt: int
-    ) -> int:
-        """Count up to `wanted_upokt` as spent, never beyond `max_upokt`; returns how much.
-
-        Raises:
-            StateError: the store is away.
-        """
+    async def open(self, meta: MeterMeta) -> MeterMeta:
+        """Say what a budget was computed from, if nobody has yet."""
         ...
 
-    async def give_back(self, session_id: str, supplier: str, unspent_upokt: int) -> None:
-        """Count `unspent_upokt` as not spent."""
+    async def replace(self, meta: MeterMeta) -> None:
+        """Say it anew."""
+        ...
+
+    async def take(
+        self, session_id: str, supplier: str, *, cost_upokt: int, relays: int, max_upokt: int
+    ) -> Grant:
+        """Count up to `relays` relays as spent, never beyond `max_upokt`."""
+        ...
+
+    async def give_back(self, session_id: str, supplier: str, amount_upokt: int) -> int:
+        """Count an amount as not spent."""
+        ...
+
+    async def clear(self, session_id: str, supplier: str) -> None:
+        """Remove the counter."""
         ...
 
 
@@ -166,20 +178,40 @@ class Meter:
             except StateError:
                 self._metrics.meter_errors.bind("give back").value += 1
 
+    async def listen(
+        self, messages: Subscription, find: Callable[[str], SessionContext | None]
+    ) -> None:
+        """Drop the budgets that miners say are done with, until cancelled."""
+        async for event in messages:
+            done = parse_cleanup(event.payload) if isinstance(event, Message) else None
+            if done is None:
+                continue
+            session_id, supplier = done
+            context = find(session_id)
+            if context is not None:
+                context.budgets.pop(supplier, None)
+            try:
+                await self._store.clear(session_id, supplier)
+            except StateError:
+                self._metrics.meter_errors.bind("clear").value += 1
+
     async def _refill(self, relay: Relay, context: SessionContext, budget: Budget) -> None:
         budget.refill = trio.Event()
         try:
             await self._compute_max(relay, context, budget)
-            wanted = max(1, self._settings.lease_relays) * context.cost_upokt
-            granted = await self._store.lease(
-                context, relay.supplier, max_upokt=budget.max_upokt, wanted_upokt=wanted
+            grant = await self._store.take(
+                context.session_id,
+                relay.supplier,
+                cost_upokt=context.cost_upokt,
+                relays=max(1, self._settings.lease_relays),
+                max_upokt=budget.max_upokt,
             )
         except (CacheError, StateError) as error:
             operation = "get session meter" if isinstance(error, CacheError) else "lease"
             self._metrics.meter_errors.bind(operation).value += 1
             budget.unmetered_until = self._clock() + AWAY_SECONDS
         else:
-            budget.left_upokt += granted
+            budget.left_upokt += grant.relays * context.cost_upokt
             if budget.left_upokt < context.cost_upokt:
                 budget.shut_until = self._clock() + REFUSED_SECONDS
         finally:
@@ -204,5 +236,20 @@ class Meter:
             if known:
                 return
             raise
-        budget.max_upokt = session_budget_upokt(stake, suppliers, params, factor)
+        max_upokt = session_budget_upokt(stake, suppliers, params, factor)
+        meta = MeterMeta(
+            session_id=context.session_id,
+            app_address=context.application,
+            service_id=context.service,
+            supplier_address=relay.supplier,
+            session_end_height=context.end_height,
+            max_stake_upokt=max_upokt,
+            created_with_factor=factor or 0.0,
+            created_with_app_stake=stake,
+        )
+        if not known:
+            await self._store.open(meta)
+        elif max_upokt != budget.max_upokt:
+            await self._store.replace(meta)
+        budget.max_upokt = max_upokt
         budget.computed_at = now

@@ -25,7 +25,7 @@ _MAX_BOUND = 10_000
 class Log(Protocol):
     """The relay log of all suppliers."""
 
-    async def append(self, mined: bytes, supplier: str) -> object:
+    async def append(self, supplier: str, mined: bytes) -> object:
         """Add an entry; returns when the server has confirmed it."""
         ...
 
@@ -77,7 +77,7 @@ class Publisher:
         """
         began = trio.current_time()
         try:
-            await self._log.append(entry, relay.supplier)
+            await self._log.append(relay.supplier, entry)
         except StateError as error:
             raise UnavailableError("relay log unavailable", "log_unavailable") from error
         metrics = relay.route.metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from relayminer.relayer.ready import StatusPages
 from relayminer.relayer.routes import RouteBuilder, pools_of
 from relayminer.relayer.sign import Signer
 from relayminer.relayer.view import ChainView
+from relayminer.state.meter import MeterStore
+from relayminer.state.relay_log import RelayLog
 
 if TYPE_CHECKING:
     import socket
@@ -34,8 +37,8 @@ if TYPE_CHECKING:
     from relayminer.config.settings import RelayerSettings
     from relayminer.plugin import Transport
     from relayminer.protocol.signature import SigningKey
-    from relayminer.relayer.meter import BudgetStore
-    from relayminer.relayer.publish import Log
+    from relayminer.state.gateway import Redis
+    from relayminer.state.names import KeyNames
     from relayminer.telemetry.health import Health
     from relayminer.telemetry.metrics import Metrics
 
@@ -64,8 +67,8 @@ class RelayerService:
         keys: signing keys by operator address.
         caches: must be running.
         moment: the block height, kept up to date by somebody else.
-        log: the relay log; its store must be running, and outlive this service.
-        budgets: the shared meter.
+        store: the shared store; it must be running, and outlive this service.
+        names: its key names.
         transports: in the order in which they are asked.
         metrics: where the relayer's are declared.
         health: where its checks are added.
@@ -83,8 +86,8 @@ class RelayerService:
         keys: Mapping[str, SigningKey],
         caches: Caches,
         moment: ChainMoment,
-        log: Log,
-        budgets: BudgetStore,
+        store: Redis,
+        names: KeyNames,
         transports: Sequence[Transport],
         metrics: Metrics,
         health: Health,
@@ -97,11 +100,17 @@ class RelayerService:
         self._routes = RouteBuilder(settings, self._watchdog, self.metrics).build()
         view = ChainView(caches)
         self._book = SessionBook(view, self.metrics, max_sessions=settings.session_cache_entries)
+        self._store = store
+        self._names = names
+        budgets = MeterStore(
+            store, names, ttl_seconds=math.ceil(settings.metering.cache_ttl_seconds)
+        )
         self._meter = Meter(settings.metering, budgets, view, moment, self.metrics)
         self._background = Background(
             _BACKGROUND_JOBS, _BACKGROUND_WORKERS, self.metrics.background
         )
         health.add("chain height", moment.problem)
+        health.add("store", lambda: None if store.is_connected else "the store is away")
         health.add("supplier keys", lambda: None if keys else "no supplier key is loaded")
         self.engine = RelayEngine(
             admission=Admission(
@@ -117,7 +126,7 @@ class RelayerService:
             meter=self._meter,
             forwarder=Forwarder(),
             signer=Signer(keys, settings.max_response_bytes),
-            publisher=Publisher(log, self.metrics, time.time_ns),
+            publisher=Publisher(RelayLog(store, names), self.metrics, time.time_ns),
             background=self._background,
             pages=StatusPages(self._routes, moment, health),
             moment=moment,
@@ -171,6 +180,7 @@ class RelayerService:
             async with trio.open_nursery() as helpers:
                 helpers.start_soon(self._watchdog.run)
                 helpers.start_soon(self._keep_house)
+                helpers.start_soon(self._listen_for_cleanups)
                 async with trio.open_nursery() as workers:
                     workers.start_soon(self._background.run)
                     await self._host_connections(task_status)
@@ -203,6 +213,10 @@ class RelayerService:
             for pool in pools_of(self._routes):
                 for endpoint in pool.endpoints:
                     endpoint.http.prune()
+
+    async def _listen_for_cleanups(self) -> None:
+        async with self._store.subscribe([self._names.meter_cleanup_channel]) as messages:
+            await self._meter.listen(messages, self._book.find)
 
     def _close_pools(self) -> None:
         for pool in pools_of(self._routes):

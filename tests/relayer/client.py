@@ -48,7 +48,7 @@ class Client:
 async def connect(address: tuple[str, int]) -> Client:
     """A new connection to the relayer."""
     raw = socket.socket()
-    raw.setblocking(False)
+    raw.settimeout(0)
     wrapped = trio.socket.from_stdlib_socket(raw)
     await wrapped.connect(address)
     return Client(Wire(socket.socket(fileno=wrapped.detach())), ResponseParser())

@@ -6,12 +6,21 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 from cosmpy.protos.cosmos.base.v1beta1 import coin_pb2
+from relayminer_plugins.caches.entities import AccountCache, ApplicationCache, ServiceCache
+from relayminer_plugins.caches.params import (
+    ProofParamsCache,
+    SessionParamsCache,
+    SharedParamsAtCache,
+    SharedParamsCache,
+)
+from relayminer_plugins.caches.registry import ServiceFactorCache, SupplierCache
+from relayminer_plugins.caches.sessions import ComputeUnitsCache, DifficultyCache, SessionCache
+from relayminer_plugins.http.transport import HttpTransport
 
 from relayminer.cache.caches import Caches
 from relayminer.cache.metrics import CacheMetrics
@@ -24,10 +33,10 @@ from relayminer.config.settings import (
     RelayerSettings,
     ServiceSettings,
 )
-from relayminer.net.http1 import Request, RequestReader, response_bytes
+from relayminer.net.errors import WireError
+from relayminer.net.http1 import HttpLimits, Request, RequestReader, response_bytes
 from relayminer.net.watchdog import Watchdog
 from relayminer.net.wire import Wire
-from relayminer.plugin import Transport
 from relayminer.protocol import codec
 from relayminer.protocol.address import address_of
 from relayminer.protocol.envelope import HttpRequest, encode_http_request
@@ -43,22 +52,14 @@ from relayminer.protocol.relay import request_hash
 from relayminer.protocol.ring import sign_ring
 from relayminer.protocol.session import session_end, session_id, session_start
 from relayminer.protocol.signature import SigningKey
-from relayminer.relayer.relay import SessionContext
 from relayminer.relayer.service import RelayerService
 from relayminer.state.gateway import Redis
 from relayminer.state.names import KeyNames
 from relayminer.telemetry.health import Health
 from relayminer.telemetry.metrics import Metrics
-from relayminer_plugins.caches.entities import AccountCache, ApplicationCache, ServiceCache
-from relayminer_plugins.caches.params import (
-    ProofParamsCache,
-    SessionParamsCache,
-    SharedParamsAtCache,
-    SharedParamsCache,
-)
-from relayminer_plugins.caches.registry import ServiceFactorCache, SupplierCache
-from relayminer_plugins.caches.sessions import ComputeUnitsCache, DifficultyCache, SessionCache
-from relayminer_plugins.http.transport import HttpTransport
+
+if TYPE_CHECKING:
+    from relayminer.plugin import Transport
 
 SERVICE = "anvil"
 CACHE_TYPES = (
@@ -123,18 +124,22 @@ class SmallChain:
             raise ChainQueryError("the chain is away", "UNAVAILABLE")
 
     async def shared_params(self) -> shared_pb2.Params:
+        """In force now."""
         self._ask("shared_params")
         return self.params
 
     async def shared_params_at(self, height: int) -> shared_pb2.Params:
+        """In force at a height."""
         self._ask(f"shared_params_at {height}")
         return self.params
 
     async def session_params(self) -> session_pb2.Params:
+        """In force now."""
         self._ask("session_params")
         return session_pb2.Params(num_suppliers_per_session=15)
 
     async def proof_params(self) -> proof_pb2.Params:
+        """In force now."""
         self._ask("proof_params")
         return proof_pb2.Params()
 
@@ -150,6 +155,7 @@ class SmallChain:
         )
 
     async def session(self, application: str, service: str, height: int) -> session_pb2.Session:
+        """The one session."""
         self._ask(f"session {service} {height}")
         if application != self.application_key.address or service != SERVICE:
             raise ChainQueryError("no such session", "INTERNAL")
@@ -164,6 +170,7 @@ class SmallChain:
         )
 
     async def application(self, address: str) -> application_pb2.Application:
+        """The one application."""
         self._ask(f"application {address}")
         if address != self.application_key.address:
             raise NotFoundError(f"no application {address}")
@@ -174,14 +181,17 @@ class SmallChain:
         )
 
     async def supplier(self, address: str) -> shared_pb2.Supplier:
+        """Any supplier."""
         self._ask(f"supplier {address}")
         return shared_pb2.Supplier(operator_address=address)
 
     async def service(self, service: str) -> shared_pb2.Service:
+        """Any service."""
         self._ask(f"service {service}")
         return shared_pb2.Service(id=service, compute_units_per_relay=100)
 
     async def account(self, address: str) -> Account:
+        """Of the application or the gateway."""
         self._ask(f"account {address}")
         for key in (self.application_key, self.gateway_key):
             if key.address == address:
@@ -189,14 +199,17 @@ class SmallChain:
         raise NotFoundError(f"no account {address}")
 
     async def difficulty_at(self, service: str, height: int) -> service_pb2.RelayMiningDifficulty:
+        """The target of this chain."""
         self._ask(f"difficulty_at {service} {height}")
         return service_pb2.RelayMiningDifficulty(service_id=service, target_hash=self.target)
 
     async def compute_units_at(self, service: str, height: int) -> int:
+        """A hundred."""
         self._ask(f"compute_units_at {service} {height}")
         return 100
 
     async def supplier_params(self) -> supplier_pb2.Params:
+        """In force now."""
         self._ask("supplier_params")
         return supplier_pb2.Params()
 
@@ -228,40 +241,6 @@ def request_body(request: service_pb2.RelayRequest) -> bytes:
     return codec.encode(request)
 
 
-class StreamLog:
-    """XADD, confirmed."""
-
-    def __init__(self, redis: Redis, names: KeyNames) -> None:
-        self._redis = redis
-        self._names = names
-
-    async def append(self, mined: bytes, supplier: str) -> object:
-        return await self._redis.command(
-            "XADD", self._names.stream_key(supplier), "*", "data", mined
-        )
-
-
-class CountingBudgets:
-    """A shared counter in this process."""
-
-    def __init__(self) -> None:
-        self.consumed: dict[tuple[str, str], int] = {}
-        self.leases = 0
-
-    async def lease(
-        self, context: SessionContext, supplier: str, *, max_upokt: int, wanted_upokt: int
-    ) -> int:
-        self.leases += 1
-        key = (context.session_id, supplier)
-        spent = self.consumed.get(key, 0)
-        granted = max(0, min(wanted_upokt, max_upokt - spent))
-        self.consumed[key] = spent + granted
-        return granted
-
-    async def give_back(self, session_id: str, supplier: str, unspent_upokt: int) -> None:
-        self.consumed[session_id, supplier] -= unspent_upokt
-
-
 Answer = Callable[[Request], bytes]
 
 
@@ -287,8 +266,9 @@ class Backend:
         return f"http://127.0.0.1:{self.port}"
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until cancelled."""
         listener = socket.socket()
-        listener.setblocking(False)
+        listener.settimeout(0)
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         self.port = listener.getsockname()[1]
@@ -303,9 +283,6 @@ class Backend:
             listener.close()
 
     async def _serve(self, accepted: socket.socket) -> None:
-        from relayminer.net.errors import WireError
-        from relayminer.net.http1 import HttpLimits
-
         self.connections += 1
         wire = Wire(accepted)
         reader = RequestReader(wire, HttpLimits())
@@ -334,7 +311,6 @@ class Bench:
     moment: ChainMoment
     metrics: Metrics
     health: Health
-    budgets: CountingBudgets
     nursery: trio.Nursery
     relayer_scope: trio.CancelScope
     relayer_stopped: trio.Event
@@ -405,14 +381,13 @@ async def bench(
             metrics=CacheMetrics(metrics),
         )
         await nursery.start(caches.run)
-        budgets = CountingBudgets()
         relayer = RelayerService(
             configure(backend.url),
             keys={key.address: key for key in chain.supplier_keys} if keys is None else keys,
             caches=caches,
             moment=moment,
-            log=StreamLog(redis, names),
-            budgets=budgets,
+            store=redis,
+            names=names,
             transports=transports or [HttpTransport()],
             metrics=metrics,
             health=health,
@@ -436,7 +411,6 @@ async def bench(
             moment=moment,
             metrics=metrics,
             health=health,
-            budgets=budgets,
             nursery=nursery,
             relayer_scope=scope,
             relayer_stopped=stopped,
