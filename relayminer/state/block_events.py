@@ -6,7 +6,7 @@ The message is the Go implementation's (state 6.4); the key with the last block 
 from __future__ import annotations
 
 import base64
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -18,7 +18,7 @@ from relayminer.state.scripting import load_script
 from relayminer.state.subscription import Gap
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
@@ -94,10 +94,13 @@ class BlockEvents:
 
         Heights may repeat and, with several publishers, fall: consumers compare.
         """
-        async with self._redis.subscribe([self._names.block_event_channel]) as subscription:
-            yield self._blocks(subscription)
+        async with (
+            self._redis.subscribe([self._names.block_event_channel]) as subscription,
+            aclosing(self._blocks(subscription)) as blocks,
+        ):
+            yield blocks
 
-    async def _blocks(self, subscription: Subscription) -> AsyncIterator[BlockEvent]:
+    async def _blocks(self, subscription: Subscription) -> AsyncGenerator[BlockEvent, None]:
         async for event in subscription:
             try:
                 if isinstance(event, Gap):

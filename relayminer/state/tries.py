@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from relayminer.smst.digests import EMPTY_ROOT, root_count, root_sum
+from relayminer.smst import EMPTY_ROOT, root_count, root_sum
 from relayminer.state.errors import StateError
 from relayminer.state.fence import Fence, load_guarded, run_guarded
 from relayminer.state.gojson import format_time

@@ -11,8 +11,7 @@ import pytest
 import trio
 
 from relayminer.protocol.pb import mined_relay_pb2, session_pb2, shared_pb2, supplier_pb2
-from relayminer.smst.digests import EMPTY_ROOT, root_count
-from relayminer.smst.trie import Trie
+from relayminer.smst import EMPTY_ROOT, Trie, root_count
 from relayminer.state import gojson, json_forms
 from relayminer.state.block_events import BlockEvent, BlockEvents, parse_block_event
 from relayminer.state.leases import Lease
