@@ -32,6 +32,8 @@ class ChainMoment:
         self.block_seconds = block_seconds
         self.grace_blocks = 1
         self.session_blocks = 10
+        self.learned = False
+        """Whether the parameters above are the chain's, not our guesses."""
         self._stale_after_seconds = max(block_seconds * stale_after_blocks, 30.0)
         self._clock = clock
         self._seen_at: float | None = None
@@ -48,6 +50,7 @@ class ChainMoment:
         """The live shared parameters are these."""
         self.grace_blocks = params.grace_period_end_offset_blocks
         self.session_blocks = params.num_blocks_per_session
+        self.learned = True
 
     def problem(self) -> str | None:
         """What keeps the height from being trusted, or None."""
