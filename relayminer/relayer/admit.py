@@ -14,6 +14,7 @@ from relayminer.protocol import codec
 from relayminer.protocol.envelope import decode_http_request
 from relayminer.protocol.errors import DecodeError, ProtocolError, RingError
 from relayminer.protocol.pb.service_pb2 import RelayRequest
+from relayminer.protocol.point_tables import PointTables
 from relayminer.protocol.relay import check_request
 from relayminer.protocol.ring import check_ring_signature
 from relayminer.relayer.book import check_timing
@@ -69,6 +70,7 @@ class Admission:
         self._moment = moment
         self._max_body_bytes = max_body_bytes
         self._max_ring_members = max_ring_members
+        self._tables = PointTables()
         self._metrics = metrics
 
     def decode(self, call: RelayCall) -> Relay:
@@ -190,7 +192,11 @@ class Admission:
     def _check_ring(self, relay: Relay, ring: frozenset[bytes], digest: bytes | None) -> None:
         try:
             check_ring_signature(
-                relay.request, ring, max_members=self._max_ring_members, digest=digest
+                relay.request,
+                ring,
+                max_members=self._max_ring_members,
+                digest=digest,
+                tables=self._tables,
             )
         except RingError as error:
             self._metrics.validation_failures.bind(relay.service, "signature").value += 1
