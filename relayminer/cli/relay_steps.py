@@ -106,7 +106,7 @@ async def send_one(options: RelayOptions) -> Outcome:
         if supplier not in session.endpoints:
             there = ", ".join(session.endpoints) or "nobody"
             raise RelayInputError(
-                f"{supplier or 'no supplier'} has no JSON-RPC endpoint in this session; has: {there}"
+                f"{supplier or 'no supplier'} has no JSON-RPC endpoint in this session: {there}"
             )
         outcome.steps.append(_ring_step(session, sender))
         gateway = Gateway(sender.key, http, timeout_seconds=options.timeout)
