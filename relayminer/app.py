@@ -1,0 +1,226 @@
+"""A process: the services of its roles, put together here and nowhere else.
+
+Order of start, and the opposite order of stop: store, control plane, blocks, caches, heights, cache
+leader, miner, relayer. So the relayer stops first (no new relays, those in hand are finished and
+logged), then the miner (last checkpoint, leases given back), and the store last.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+from attrs import frozen
+
+from relayminer.cache.caches import Caches
+from relayminer.cache.heights import Heights
+from relayminer.cache.leader import CacheLeader
+from relayminer.cache.metrics import CacheMetrics
+from relayminer.cache.moment import ChainMoment
+from relayminer.chain.blocks import BlockFollower
+from relayminer.chain.client import TxClient
+from relayminer.chain.queries import ChainQueries
+from relayminer.chain.rpc import CometRpc
+from relayminer.errors import RelayMinerError
+from relayminer.keys.loading import SupplierKeys, load_keys
+from relayminer.miner.service import MinerService
+from relayminer.plugin import load_cache_types, load_key_providers, load_transports
+from relayminer.relayer.service import RelayerService
+from relayminer.roles import Role
+from relayminer.service import ServiceGroup
+from relayminer.state.embedded import open_store
+from relayminer.state.gateway import Redis
+from relayminer.state.leases import owner_id
+from relayminer.state.names import KeyNames
+from relayminer.telemetry.control import ControlPlane
+from relayminer.telemetry.health import Health
+from relayminer.telemetry.logs import set_up_logs
+from relayminer.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from relayminer.config.settings import Settings
+
+STOP_MARGIN_SECONDS: Final = 10.0
+"""Beyond `relayer.drain_seconds`: how long one service may take to stop."""
+
+_log = structlog.get_logger("relayminer")
+
+
+class NoKeysError(RelayMinerError):
+    """A role needs supplier keys, and none is configured."""
+
+
+@frozen
+class Foundation:
+    """What the services of every role stand on."""
+
+    settings: Settings
+    redis: Redis
+    names: KeyNames
+    queries: ChainQueries
+    follower: BlockFollower
+    moment: ChainMoment
+    caches: Caches
+    metrics: Metrics
+    health: Health
+    owner: str
+
+
+def run_process(settings: Settings, roles: frozenset[Role]) -> None:
+    """Run until SIGINT or SIGTERM, then stop in order.
+
+    Raises:
+        RelayMinerError: the process cannot start or go on; the text says what to do.
+    """
+    set_up_logs(settings.logging.level, settings.logging.format)
+    try:
+        trio.run(_until_told_to_stop, settings, roles)
+    except* RelayMinerError as group:
+        # One reason is what an operator needs; the log has the rest.
+        raise next(_leaves(group)) from None
+
+
+def _leaves(group: BaseExceptionGroup[RelayMinerError]) -> Iterator[RelayMinerError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+async def _until_told_to_stop(settings: Settings, roles: frozenset[Role]) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with running(settings, roles):
+            async for number in signals:
+                _log.info("stopping", signal=signal.Signals(number).name)
+                break
+
+
+@asynccontextmanager
+async def running(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[Foundation]:
+    """All services of `roles`, started; stopped in the opposite order at the end of the block."""
+    keys = _keys(settings, roles)
+    stop_seconds = settings.relayer.drain_seconds + STOP_MARGIN_SECONDS
+    async with (
+        open_store(settings.redis, settings.home) as url,
+        ChainQueries(settings.chain) as queries,
+        ServiceGroup(stop_seconds) as group,
+    ):
+        base = _foundation(settings, Redis(url, settings.redis), queries)
+        await group.start(base.redis)
+        if settings.control.enabled:
+            await group.start(ControlPlane(settings.control.listen, base.metrics, base.health))
+        await group.start(base.follower)
+        await group.start(base.caches)
+        await group.start(Heights(base.follower, base.caches, base.moment))
+        if Role.CACHE_LEADER in roles:
+            await group.start(_leader(base))
+        if Role.MINER in roles:
+            await group.start(_miner(base, keys))
+        if Role.RELAYER in roles:
+            await group.start(_relayer(base, keys))
+        _log.info(
+            "started",
+            roles=sorted(role.value for role in roles),
+            height=base.moment.height,
+            suppliers=list(keys.addresses),
+            home=str(settings.home),
+        )
+        yield base
+
+
+def _keys(settings: Settings, roles: frozenset[Role]) -> SupplierKeys:
+    if not roles & {Role.RELAYER, Role.MINER}:
+        return SupplierKeys([])
+    keys = load_keys(settings.keys, load_key_providers().values())
+    if not keys:
+        raise NoKeysError(
+            "no supplier key: relayer and miner sign for suppliers; set keys.keys_file (or "
+            "keys.keys_dir) in the configuration, see config/relayminer.example.yaml"
+        )
+    return keys
+
+
+def _foundation(settings: Settings, redis: Redis, queries: ChainQueries) -> Foundation:
+    metrics, health = Metrics(), Health()
+    names = KeyNames(settings.redis.namespace)
+    moment = ChainMoment(settings.chain.block_time_seconds)
+    rpc = CometRpc(settings.chain.rpc_url, timeout_seconds=settings.chain.query_timeout_seconds)
+    health.add("store", lambda: None if redis.is_connected else "the store is not reached")
+    return Foundation(
+        settings=settings,
+        redis=redis,
+        names=names,
+        queries=queries,
+        follower=BlockFollower(rpc, settings.chain, random.Random()),  # noqa: S311 - jitter only
+        moment=moment,
+        caches=Caches(
+            load_cache_types(),
+            chain=queries,
+            store=redis,
+            names=names,
+            moment=moment,
+            max_entries=settings.cache.memory_entries,
+            metrics=CacheMetrics(metrics),
+        ),
+        metrics=metrics,
+        health=health,
+        owner=owner_id(settings.miner.consumer_name or f"miner-{socket.gethostname()}"),
+    )
+
+
+def _leader(base: Foundation) -> CacheLeader:
+    return CacheLeader(
+        base.settings.cache,
+        redis=base.redis,
+        names=base.names,
+        caches=base.caches,
+        follower=base.follower,
+        owner=base.owner,
+        metrics=base.metrics,
+    )
+
+
+def _miner(base: Foundation, keys: SupplierKeys) -> MinerService:
+    def chain_time_ns() -> int:
+        block = base.follower.latest
+        return time.time_ns() if block is None else block.time_ns
+
+    return MinerService(
+        base.settings,
+        keys,
+        redis=base.redis,
+        names=base.names,
+        chain=base.queries,
+        blocks=base.follower,
+        transactions=TxClient(
+            base.queries,
+            base.settings.transactions,
+            base.settings.chain.chain_id,
+            now_ns=chain_time_ns,
+        ),
+        metrics=base.metrics,
+        owner=base.owner,
+    )
+
+
+def _relayer(base: Foundation, keys: SupplierKeys) -> RelayerService:
+    return RelayerService(
+        base.settings.relayer,
+        keys=keys,
+        caches=base.caches,
+        moment=base.moment,
+        store=base.redis,
+        names=base.names,
+        transports=load_transports(),
+        metrics=base.metrics,
+        health=base.health,
+    )
