@@ -172,7 +172,7 @@ def test_what_cannot_be_signed_or_mined() -> None:
     request = leaf_request()
     with pytest.raises(InvalidRelayError) as refused:
         sign_response(request.meta.session_header, b"", SUPPLIER)
-    assert refused.value.code == 1110
+    assert (refused.value.codespace, refused.value.code) == ("service", 1110)
     with pytest.raises(InvalidRelayError):
         stored_relay(request, RelayResponse(payload=b"x"))
 

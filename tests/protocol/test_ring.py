@@ -303,7 +303,7 @@ def test_request_checks() -> None:
     for request, code in cases:
         with pytest.raises(RingError) as refused:
             check_ring_signature(request, expected)
-        assert refused.value.code == code
+        assert (refused.value.codespace, refused.value.code) == ("rings", code)
 
 
 def test_expected_ring() -> None:
