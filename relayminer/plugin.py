@@ -17,7 +17,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from relayminer.chain.errors import NotFoundError, UnsupportedQueryError
+from relayminer.config.settings import KeySettings
 from relayminer.errors import RelayMinerError
+from relayminer.keys.errors import KeyLoadError
+from relayminer.keys.sources import KeyringSource, KeysDirectory, KeysFile
 from relayminer.net.errors import (
     NetError,
     RequestRefusedError,
@@ -43,6 +46,7 @@ from relayminer.protocol.pb import (
     shared_pb2,
     supplier_pb2,
 )
+from relayminer.protocol.signature import SigningKey
 from relayminer.state.json_forms import (
     parse_session,
     parse_shared_params,
@@ -310,6 +314,10 @@ class CacheType(Protocol, Generic[Key_contra, Value]):
         """The key that a message of the channel is about, `ALL`, or None to ignore it."""
         ...
 
+    def announcement(self, key: Key_contra) -> bytes:
+        """The message that says that the value of `key` has changed."""
+        ...
+
 
 # Key providers
 
@@ -322,8 +330,12 @@ class KeyProvider(Protocol):
         """The settings key of this source."""
         ...
 
-    def load(self, settings: Any) -> Iterable[Any]:
-        """The signing keys that `settings` (of `keys`) point to; empty when not configured."""
+    def load(self, settings: KeySettings) -> Iterable[SigningKey]:
+        """The keys that `settings` point to; empty when this source is not configured.
+
+        Raises:
+            KeyLoadError: something that is configured cannot be read, with all problems.
+        """
         ...
 
 
@@ -371,6 +383,7 @@ CACHE_ATTRIBUTES = (
     "load",
     "channel",
     "invalidated",
+    "announcement",
 )
 KEY_PROVIDER_ATTRIBUTES = ("name", "load")
 
@@ -423,8 +436,13 @@ __all__ = [
     "Engine",
     "Headers",
     "HttpLimits",
+    "KeyLoadError",
     "KeyNames",
     "KeyProvider",
+    "KeySettings",
+    "KeyringSource",
+    "KeysDirectory",
+    "KeysFile",
     "Moment",
     "NetError",
     "NotFoundError",
@@ -434,6 +452,7 @@ __all__ = [
     "Request",
     "RequestReader",
     "RequestRefusedError",
+    "SigningKey",
     "Transport",
     "UnsupportedQueryError",
     "Wire",

@@ -1,62 +1,56 @@
-"""Keeps the present up to date: the height that relays are judged by, and the live parameters."""
+"""Keeps the block height up to date, from whoever says it first."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import structlog
 import trio
 
-from relayminer.cache.errors import AbsentError, LoadError
-
 if TYPE_CHECKING:
-    from relayminer.cache.caches import Caches
     from relayminer.cache.moment import ChainMoment
     from relayminer.chain.blocks import BlockFollower
-
-SHARED_PARAMS: Final = "shared_params"
-ONLY: Final = ""
-LEARN_AGAIN_SECONDS: Final = 1.0
-
-_log = structlog.get_logger("relayminer.cache")
+    from relayminer.state.block_events import BlockEvents
 
 
-class Heights:
-    """A service that tells the `moment` each new block, and the parameters at each new session.
+class HeightKeeper:
+    """A `Service` that feeds a `ChainMoment`.
 
-    It has started when both a height and the parameters are known, so that nothing that starts
-    after it judges a relay by height 0.
+    Args:
+        moment: what is kept up to date.
+        events: blocks published in the shared store, or None.
+        follower: this process's own view of the chain, or None. It seeds the height, so that no
+            relayer waits for the next block (K-33), and goes on when nobody publishes.
     """
 
     name = "heights"
 
-    def __init__(self, follower: BlockFollower, caches: Caches, moment: ChainMoment) -> None:
-        self._follower = follower
-        self._params = caches.of(SHARED_PARAMS)
+    def __init__(
+        self,
+        moment: ChainMoment,
+        *,
+        events: BlockEvents | None = None,
+        follower: BlockFollower | None = None,
+    ) -> None:
         self._moment = moment
+        self._events = events
+        self._follower = follower
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Follow until cancelled."""
-        learned_height = 0
-        with self._follower.subscribe() as blocks:
-            async for block in blocks:
-                if not self._moment.observe(block.height):
-                    continue
-                if block.height >= learned_height + self._moment.session_blocks:
-                    await self._learn()
-                    learned_height = block.height
-                    task_status.started()
-                    task_status = trio.TASK_STATUS_IGNORED
+        """Observe heights until cancelled."""
+        async with trio.open_nursery() as nursery:
+            if self._events is not None:
+                nursery.start_soon(self._listen, self._events)
+            if self._follower is not None:
+                nursery.start_soon(self._follow, self._follower)
+            task_status.started()
+            await trio.sleep_forever()
 
-    async def _learn(self) -> None:
-        """Ask for the parameters; the first time until they are had, later the old ones will do."""
-        while True:
-            try:
-                self._moment.learn(await self._params.get(ONLY))
-            except (AbsentError, LoadError) as error:
-                _log.warning("shared_params_unknown", reason=str(error))
-                if self._moment.learned:
-                    return
-                await trio.sleep(LEARN_AGAIN_SECONDS)
-            else:
-                return
+    async def _listen(self, events: BlockEvents) -> None:
+        async with events.listen() as blocks:
+            async for block in blocks:
+                self._moment.observe(block.height)
+
+    async def _follow(self, follower: BlockFollower) -> None:
+        with follower.subscribe() as blocks:
+            async for block in blocks:
+                self._moment.observe(block.height)

@@ -1,145 +1,186 @@
-"""The cache leader: one process of the fleet that tells the others each block and renews caches."""
+"""The cache leader: one process that publishes blocks and keeps the shared caches warm.
+
+Everybody else reads what it wrote. When it dies, another takes the lease within its life; until
+then the caches fall back to the chain by themselves, so nothing depends on a leader being there.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
 
-from relayminer.cache.errors import AbsentError, LoadError
-from relayminer.state.block_events import BlockEvent, BlockEvents
+from relayminer.cache.errors import AbsentError, CacheError
+from relayminer.state.block_events import BlockEvent
 from relayminer.state.errors import StateError
 from relayminer.state.leases import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from relayminer.cache.caches import Caches
+    from relayminer.cache.moment import ChainMoment
     from relayminer.chain.blocks import BlockFollower
     from relayminer.config.settings import CacheSettings
+    from relayminer.state.block_events import BlockEvents
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
-    from relayminer.telemetry.metrics import Metrics
 
-SINGLETONS: Final = ("shared_params", "session_params", "proof_params")
-KNOWN: Final = {"applications": "application", "services": "service"}
-"""Set of names that miners have seen -> the cache type that is kept fresh for them."""
-ONLY: Final = ""
-SAFETY: Final = 0.25
-"""Part of a lease's life that is left unused: for a clock that runs wrong and a busy loop."""
-RELEASE_SECONDS: Final = 1.0
-
-_log = structlog.get_logger("relayminer.cache.leader")
+ONLY = ""
+SINGLETONS = ("shared_params", "proof_params")
+KNOWN_SETS = (("applications", "application"), ("services", "service"))
+REFRESH_TIMEOUT_SECONDS = 30.0
+MAX_CONCURRENT_REFRESHES = 8
 
 
 class CacheLeader:
-    """A service that stands for election, and leads while it holds the lease.
+    """A `Service` that leads while it holds the lease, and waits for it otherwise.
 
-    Leading means: publish every new block (the key with the last one serves late joiners) and load
-    the shared caches from the chain every `refresh_interval_blocks`. A leader that cannot renew its
-    lease stops leading before the lease can run out.
+    Args:
+        store: the shared store.
+        names: its key names.
+        caches: to refresh.
+        moment: told the live parameters.
+        follower: the blocks to publish; it must be running.
+        events: where to publish them.
+        settings: `cache`.
+        owner: an id that no other process has (`relayminer.state.leases.owner_id`).
     """
 
     name = "cache leader"
 
     def __init__(
         self,
-        settings: CacheSettings,
         *,
-        redis: Redis,
+        store: Redis,
         names: KeyNames,
         caches: Caches,
+        moment: ChainMoment,
         follower: BlockFollower,
+        events: BlockEvents,
+        settings: CacheSettings,
         owner: str,
-        metrics: Metrics,
     ) -> None:
-        self._settings = settings
-        self._redis = redis
+        self._store = store
         self._names = names
         self._caches = caches
+        self._moment = moment
         self._follower = follower
-        self._events = BlockEvents(redis, names)
-        self._owner = owner
-        self._is_leader = metrics.gauge(
-            "ha_miner_leader_status", "1 while this process leads", ("instance",)
-        ).bind(owner)
-        self._published = metrics.counter(
-            "ha_cache_block_events_published_total", "Blocks told to the fleet"
-        ).bind()
+        self._events = events
+        self._settings = settings
+        self._lease = Lease(
+            store,
+            names.global_leader_key,
+            names,
+            owner=owner,
+            ttl_seconds=settings.lease_ttl_seconds,
+        )
+        self._log = structlog.get_logger("relayminer.cache")
+        self.refreshed_height = 0
+        """Height of the last complete refresh."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether the lease is surely ours at this moment."""
+        return self._lease.held
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Stand for election until cancelled; a lease that is held is given back."""
-        lease = Lease(
-            self._redis,
-            self._names.global_leader_key,
-            self._names,
-            owner=self._owner,
-            ttl_seconds=self._settings.lease_ttl_seconds,
-        )
+        """Lead whenever possible, until cancelled."""
         task_status.started()
         try:
             while True:
-                if await self._attempt(lease.acquire()):
-                    await self._lead(lease)
+                if await self._try(self._lease.acquire):
+                    self._log.info("cache_leader_elected", owner=self._lease.owner)
+                    await self._lead()
+                    self._log.warning("cache_leader_lost", owner=self._lease.owner)
                 await trio.sleep(self._settings.lease_renew_seconds)
         finally:
-            with trio.move_on_after(RELEASE_SECONDS, shield=True):
-                await self._attempt(lease.release())
+            with trio.move_on_after(1.0, shield=True):
+                await self._try(self._lease.release)
 
-    async def _attempt(self, step: Awaitable[bool]) -> bool:
+    async def _try(self, action: Callable[[], Awaitable[bool]]) -> bool:
         try:
-            return await step
-        except StateError as error:
-            _log.warning("election_store_away", reason=str(error))
+            return await action()
+        except StateError:
             return False
 
-    async def _lead(self, lease: Lease) -> None:
-        """Lead under a deadline of our own that every renewal moves on."""
-        _log.info("leader_elected", instance=self._owner)
-        self._is_leader.value = 1
-        margin = self._settings.lease_ttl_seconds * SAFETY
-        try:
-            with trio.CancelScope(deadline=lease.held_until - margin) as scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._duties)
-                    while lease.held:
-                        await trio.sleep(self._settings.lease_renew_seconds)
-                        if await self._attempt(lease.renew()):
-                            scope.deadline = lease.held_until - margin
-                    nursery.cancel_scope.cancel()
-        finally:
-            self._is_leader.value = 0
-        _log.warning("leader_lost", instance=self._owner)
+    async def _lead(self) -> None:
+        """Until the lease is lost."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._work)
+            while self._lease.held:
+                await trio.sleep(self._settings.lease_renew_seconds)
+                try:
+                    if not await self._lease.renew():
+                        break
+                except StateError:
+                    # Not answered: the lease is ours until its time is up.
+                    continue
+            nursery.cancel_scope.cancel()
 
-    async def _duties(self) -> None:
-        refreshed_height = 0
+    async def _work(self) -> None:
+        self.refreshed_height = 0
         with self._follower.subscribe() as blocks:
             async for block in blocks:
+                event = BlockEvent(block.height, block.hash, block.time_ns)
                 try:
-                    await self._events.publish(BlockEvent(block.height, block.hash, block.time_ns))
-                    self._published.value += 1
+                    await self._events.publish(event)
                 except StateError as error:
-                    _log.warning("block_not_published", height=block.height, reason=str(error))
-                if block.height >= refreshed_height + self._settings.refresh_interval_blocks:
-                    refreshed_height = block.height
-                    await self._refresh()
+                    self._log.warning("block_not_published", reason=str(error))
+                due = self.refreshed_height + self._settings.refresh_interval_blocks
+                if not self.refreshed_height or block.height >= due:
+                    with trio.move_on_after(REFRESH_TIMEOUT_SECONDS):
+                        await self._refresh(block.height)
 
-    async def _refresh(self) -> None:
-        """Load what everybody uses; what cannot be loaded is tried again at the next turn."""
-        for kind in SINGLETONS:
-            await self._refresh_one(kind, ONLY)
-        for known, kind in KNOWN.items():
-            try:
-                members = await self._redis.command("SMEMBERS", self._names.cache_known_key(known))
-            except StateError as error:
-                _log.warning("known_names_unread", kind=known, reason=str(error))
-                continue
-            for member in members:
-                await self._refresh_one(kind, member.decode())
-
-    async def _refresh_one(self, kind: str, key: str) -> None:
+    async def _refresh(self, height: int) -> None:
+        """Ask the chain for everything that is known and tell everybody."""
         try:
-            await self._caches.of(kind).refresh(key)
-        except (AbsentError, LoadError) as error:
-            _log.info("cache_not_refreshed", kind=kind, key=key, reason=str(error))
+            for name in SINGLETONS:
+                params = await self._refresh_one(name, ONLY)
+                if name == "shared_params":
+                    self._moment.learn(params)
+        except (CacheError, StateError) as error:
+            # The next block tries again.
+            self._log.warning("cache_refresh_failed", reason=str(error))
+            return
+        limit = trio.CapacityLimiter(MAX_CONCURRENT_REFRESHES)
+        complete = False
+        try:
+            async with trio.open_nursery() as nursery:
+                for known, name in KNOWN_SETS:
+                    for member in await self._known(known):
+                        nursery.start_soon(partial(self._refresh_known, known, name, member, limit))
+        except* StateError as group:
+            self._log.warning("cache_refresh_failed", reason=str(group.exceptions[0]))
+        else:
+            complete = True
+        if complete:
+            self.refreshed_height = height
+
+    async def _known(self, known: str) -> list[str]:
+        members: list[bytes] = await self._store.command(
+            "SMEMBERS", self._names.cache_known_key(known)
+        )
+        return [member.decode(errors="replace") for member in members]
+
+    async def _refresh_known(
+        self, known: str, name: str, member: str, limit: trio.CapacityLimiter
+    ) -> None:
+        async with limit:
+            try:
+                await self._refresh_one(name, member)
+            except AbsentError:
+                # Unstaked for good: without this it would be asked for until the end of time.
+                await self._store.command("SREM", self._names.cache_known_key(known), member)
+            except CacheError as error:
+                self._log.warning("cache_refresh_failed", cache=name, reason=str(error))
+
+    async def _refresh_one(self, name: str, key: str) -> Any:
+        cache = self._caches.of(name)
+        value = await cache.refresh(key)
+        channel = cache.kind.channel(self._names)
+        if channel is not None:
+            await self._store.command("PUBLISH", channel, cache.kind.announcement(key))
+        return value

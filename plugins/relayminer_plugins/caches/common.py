@@ -24,6 +24,11 @@ def invalidated_key(payload: bytes, field: str) -> Any:
     return value.get(field) if isinstance(value, dict) else None
 
 
+def announced_key(key: str, field: str) -> bytes:
+    """`{"<field>": "<key>"}`."""
+    return json.dumps({field: key}, separators=(",", ":")).encode()
+
+
 def session_seconds(end_height: int, now: Moment) -> float:
     """How long what belongs to a session is kept in the store (state.md 4.4).
 
@@ -45,6 +50,11 @@ class Unannounced:
     def invalidated(self, payload: bytes) -> None:
         """Never called."""
         del payload
+
+    def announcement(self, key: Any) -> bytes:
+        """Nothing to say."""
+        del key
+        return b""
 
 
 class MemoryOnly(Unannounced):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relayminer.plugin import application_pb2, decode_message, encode_message, shared_pb2
-from relayminer_plugins.caches.common import IMMUTABLE_SECONDS, invalidated_key
+from relayminer_plugins.caches.common import IMMUTABLE_SECONDS, announced_key, invalidated_key
 
 if TYPE_CHECKING:
     from relayminer.plugin import ChainReader, KeyNames, Moment
@@ -55,6 +55,10 @@ class ApplicationCache:
         """The address."""
         return invalidated_key(payload, "address")
 
+    def announcement(self, key: str) -> bytes:
+        """The same message."""
+        return announced_key(key, "address")
+
 
 class AccountCache:
     """Public keys by address: 33 bytes; empty while the account has never signed."""
@@ -97,6 +101,10 @@ class AccountCache:
         """The address."""
         return invalidated_key(payload, "address")
 
+    def announcement(self, key: str) -> bytes:
+        """The same message."""
+        return announced_key(key, "address")
+
 
 class ServiceCache:
     """Services by id, with their live compute units per relay."""
@@ -134,3 +142,7 @@ class ServiceCache:
     def invalidated(self, payload: bytes) -> Any:
         """The id."""
         return invalidated_key(payload, "service_id")
+
+    def announcement(self, key: str) -> bytes:
+        """The same message."""
+        return announced_key(key, "service_id")

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from relayminer.plugin import ALL
-from relayminer_plugins.caches.common import invalidated_key
+from relayminer_plugins.caches.common import announced_key, invalidated_key
 
 if TYPE_CHECKING:
     from relayminer.plugin import ChainReader, KeyNames, Moment
@@ -97,6 +97,10 @@ class SupplierCache:
         """The address."""
         return invalidated_key(payload, "operator_address")
 
+    def announcement(self, key: str) -> bytes:
+        """The same message."""
+        return announced_key(key, "operator_address")
+
 
 class ServiceFactorCache:
     """Budget factors by service id; the default one under the empty text."""
@@ -141,3 +145,7 @@ class ServiceFactorCache:
         except ValueError:
             return ALL
         return value.get("service_id", "") if isinstance(value, dict) else ALL
+
+    def announcement(self, key: str) -> bytes:
+        """The same message."""
+        return announced_key(key, "service_id") if key else b"{}"
