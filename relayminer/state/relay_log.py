@@ -24,6 +24,8 @@ class RelayLog:
     def __init__(self, redis: Redis, names: KeyNames) -> None:
         self._redis = redis
         self._names = names
+        # Built once: this is the one name that is needed for every relay. As many as suppliers.
+        self._streams: dict[str, str] = {}
 
     async def append(
         self, supplier: str, mined: bytes, *, timeout_seconds: float | None = None
@@ -36,12 +38,7 @@ class RelayLog:
         """
         # No trimming and no expiry: entries leave the log when a miner has made them durable.
         entry_id: bytes = await self._redis.command(
-            "XADD",
-            self._names.stream_key(supplier),
-            "*",
-            FIELD,
-            mined,
-            timeout_seconds=timeout_seconds,
+            "XADD", self._stream(supplier), "*", FIELD, mined, timeout_seconds=timeout_seconds
         )
         return entry_id
 
@@ -71,7 +68,7 @@ class RelayLog:
         """
         entry_id: bytes | None = await self._redis.script(
             APPEND_ONCE,
-            (self._names.stream_key(supplier), self._names.relay_replay_key(session_id)),
+            (self._stream(supplier), self._names.relay_replay_key(session_id)),
             (mined, request_hash, ttl_seconds),
         )
         return entry_id
@@ -79,3 +76,9 @@ class RelayLog:
     async def length(self, supplier: str) -> int:
         """Entries in the supplier's log, pending ones included."""
         return int(await self._redis.command("XLEN", self._names.stream_key(supplier)))
+
+    def _stream(self, supplier: str) -> str:
+        key = self._streams.get(supplier)
+        if key is None:
+            key = self._streams[supplier] = self._names.stream_key(supplier)
+        return key

@@ -153,6 +153,29 @@ async def test_the_last_to_leave_stops_the_server(tmp_path: Path) -> None:
     assert not alive(pid)
 
 
+async def test_many_that_start_at_once_share_one_server(tmp_path: Path) -> None:
+    """However many begin together, there is one server; after its death they agree on the next."""
+    stores = [EmbeddedStore(store_home(tmp_path)) for _ in range(5)]
+    async with trio.open_nursery() as nursery:
+        for store in stores:
+            nursery.start_soon(store.join)
+    pids = {store.pid for store in stores}
+    assert len(pids) == 1
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            for store in stores:
+                nursery.start_soon(store.supervise)
+            os.kill(pids.pop(), signal.SIGKILL)
+            while any(store.restarts == 0 for store in stores):  # noqa: ASYNC110 - no event
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    (pid,) = {store.pid for store in stores}
+    for store in stores:
+        assert alive(pid)
+        await store.leave()
+    assert not alive(pid)
+
+
 async def test_ctrl_c_does_not_reach_the_server(tmp_path: Path) -> None:
     """The server is in a process group of its own."""
     async with open_store(RedisSettings(), tmp_path):
