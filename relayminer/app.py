@@ -19,7 +19,7 @@ import trio
 from attrs import frozen
 
 from relayminer.cache.caches import Caches
-from relayminer.cache.heights import Heights
+from relayminer.cache.heights import HeightKeeper
 from relayminer.cache.leader import CacheLeader
 from relayminer.cache.metrics import CacheMetrics
 from relayminer.cache.moment import ChainMoment
@@ -34,6 +34,7 @@ from relayminer.plugin import load_cache_types, load_key_providers, load_transpo
 from relayminer.relayer.service import RelayerService
 from relayminer.roles import Role
 from relayminer.service import ServiceGroup
+from relayminer.state.block_events import BlockEvents
 from relayminer.state.embedded import open_store
 from relayminer.state.gateway import Redis
 from relayminer.state.leases import owner_id
@@ -120,7 +121,7 @@ async def running(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[F
             await group.start(ControlPlane(settings.control.listen, base.metrics, base.health))
         await group.start(base.follower)
         await group.start(base.caches)
-        await group.start(Heights(base.follower, base.caches, base.moment))
+        await group.start(_heights(base))
         if Role.CACHE_LEADER in roles:
             await group.start(_leader(base))
         if Role.MINER in roles:
@@ -177,15 +178,21 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries) -> Foun
     )
 
 
+def _heights(base: Foundation) -> HeightKeeper:
+    events = BlockEvents(base.redis, base.names)
+    return HeightKeeper(base.moment, base.caches, events=events, follower=base.follower)
+
+
 def _leader(base: Foundation) -> CacheLeader:
     return CacheLeader(
-        base.settings.cache,
-        redis=base.redis,
+        store=base.redis,
         names=base.names,
         caches=base.caches,
+        moment=base.moment,
         follower=base.follower,
+        events=BlockEvents(base.redis, base.names),
+        settings=base.settings.cache,
         owner=base.owner,
-        metrics=base.metrics,
     )
 
 

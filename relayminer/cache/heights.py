@@ -1,25 +1,38 @@
-"""Keeps the block height up to date, from whoever says it first."""
+"""Keeps the present up to date: the height, from whoever says it first, and the parameters."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import structlog
 import trio
 
+from relayminer.cache.errors import CacheError
+
 if TYPE_CHECKING:
+    from relayminer.cache.caches import Caches
     from relayminer.cache.moment import ChainMoment
     from relayminer.chain.blocks import BlockFollower
     from relayminer.state.block_events import BlockEvents
+
+SHARED_PARAMS: Final = "shared_params"
+ONLY: Final = ""
+LEARN_AGAIN_SECONDS: Final = 1.0
+
+_log = structlog.get_logger("relayminer.cache")
 
 
 class HeightKeeper:
     """A `Service` that feeds a `ChainMoment`.
 
+    It has started when a height and the live parameters are known, so nothing that starts after it
+    judges a relay by height 0 or by guessed parameters (K-33).
+
     Args:
         moment: what is kept up to date.
+        caches: where the live parameters come from, once a session.
         events: blocks published in the shared store, or None.
-        follower: this process's own view of the chain, or None. It seeds the height, so that no
-            relayer waits for the next block (K-33), and goes on when nobody publishes.
+        follower: this process's own view of the chain, or None; it goes on when nobody publishes.
     """
 
     name = "heights"
@@ -27,13 +40,16 @@ class HeightKeeper:
     def __init__(
         self,
         moment: ChainMoment,
+        caches: Caches,
         *,
         events: BlockEvents | None = None,
         follower: BlockFollower | None = None,
     ) -> None:
         self._moment = moment
+        self._params = caches.of(SHARED_PARAMS)
         self._events = events
         self._follower = follower
+        self._news = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Observe heights until cancelled."""
@@ -42,15 +58,41 @@ class HeightKeeper:
                 nursery.start_soon(self._listen, self._events)
             if self._follower is not None:
                 nursery.start_soon(self._follow, self._follower)
+            await self._learn()
             task_status.started()
-            await trio.sleep_forever()
+            while True:
+                await self._until(self._moment.height + self._moment.session_blocks)
+                await self._learn()
+
+    async def _until(self, height: int) -> None:
+        while self._moment.height < height:
+            await self._news.wait()
+
+    async def _learn(self) -> None:
+        """Ask for the parameters; the first time until they are had, later the old ones will do."""
+        await self._until(1)
+        while True:
+            try:
+                self._moment.learn(await self._params.get(ONLY))
+            except CacheError as error:
+                _log.warning("shared_params_unknown", reason=str(error))
+                if self._moment.learned:
+                    return
+                await trio.sleep(LEARN_AGAIN_SECONDS)
+            else:
+                return
+
+    def _observe(self, height: int) -> None:
+        if self._moment.observe(height):
+            news, self._news = self._news, trio.Event()
+            news.set()
 
     async def _listen(self, events: BlockEvents) -> None:
         async with events.listen() as blocks:
             async for block in blocks:
-                self._moment.observe(block.height)
+                self._observe(block.height)
 
     async def _follow(self, follower: BlockFollower) -> None:
         with follower.subscribe() as blocks:
             async for block in blocks:
-                self._moment.observe(block.height)
+                self._observe(block.height)
