@@ -23,16 +23,21 @@ if TYPE_CHECKING:
 
 _NO_PRICE = Decimal(0)
 _SDK = "cosmos/cosmos-sdk@v0.53.7"
-MESSAGE_LOCATION = f"{_SDK}/baseapp/baseapp.go:1052"
-DEFAULT_LOCATION = "/go/pkg/mod/cosmossdk.io/errors@v1.0.2/errors.go:155"
-LOCATIONS = {
-    ("sdk", 2): "/go/pkg/mod/cosmossdk.io/errors@v1.0.2/errors.go:151",
-    ("sdk", 12): f"{_SDK}/x/auth/ante/basic.go:68",
-    ("sdk", 18): f"{_SDK}/x/auth/ante/sigverify.go:441",
-    ("sdk", 30): f"{_SDK}/x/auth/ante/basic.go:213",
-    ("sdk", 32): f"{_SDK}/x/auth/ante/sigverify.go:364",
-    ("sdk", 42): f"{_SDK}/x/auth/ante/basic.go:221",
-}
+_ERRORS = "/go/pkg/mod/cosmossdk.io/errors@v1.0.2/errors.go"
+LOCATIONS = (
+    ("tx parse error", f"{_ERRORS}:151"),
+    ("is smaller than", f"{_SDK}/x/bank/keeper/send.go:298"),
+    ("failed to execute message", f"{_SDK}/baseapp/baseapp.go:1052"),
+    ("must contain at least one message", f"{_SDK}/baseapp/baseapp.go:631"),
+    ("memo too large", f"{_SDK}/x/auth/ante/basic.go:68"),
+    ("tx timeout height", f"{_SDK}/x/auth/ante/basic.go:213"),
+    ("tx timeout", f"{_SDK}/x/auth/ante/basic.go:221"),
+    ("sequence is not allowed", f"{_SDK}/x/auth/ante/sigverify.go:348"),
+    ("account sequence mismatch", f"{_SDK}/x/auth/ante/sigverify.go:364"),
+    ("unordered t", f"{_SDK}/x/auth/ante/sigverify.go:441"),
+)
+"""Fragment of an error's text, and the place in the real node that simulation names with it."""
+DEFAULT_LOCATION = f"{_ERRORS}:155"
 
 
 class SimulationError(DevnetError):
@@ -46,9 +51,8 @@ class SimulationError(DevnetError):
     @property
     def location(self) -> str:
         """Where the real node's source raises it; simulation puts that into its texts."""
-        if self.error.text.startswith("failed to execute message"):
-            return MESSAGE_LOCATION
-        return LOCATIONS.get((self.error.codespace, self.error.code), DEFAULT_LOCATION)
+        text = self.error.text
+        return next((place for part, place in LOCATIONS if part in text), DEFAULT_LOCATION)
 
 
 @frozen(slots=True)

@@ -158,12 +158,28 @@ def promote(ctx: Context) -> None:
 def shared_problem(value: shared_pb2.Params) -> str | None:
     """Why the chain would not accept `value`, None when it would."""
     blocks = value.num_blocks_per_session
-    if blocks < 1:
-        return f"invalid NumBlocksPerSession: ({blocks})"
-    if value.grace_period_end_offset_blocks >= blocks:
-        return "GracePeriodEndOffsetBlocks must be less than NumBlocksPerSession"
-    if value.claim_window_open_offset_blocks < value.grace_period_end_offset_blocks:
-        return "ClaimWindowOpenOffsetBlocks must be at least GracePeriodEndOffsetBlocks"
+    rules = (
+        (blocks >= 1, f"invalid NumBlocksPerSession: ({blocks})"),
+        (
+            value.grace_period_end_offset_blocks < blocks,
+            "GracePeriodEndOffsetBlocks must be less than NumBlocksPerSession",
+        ),
+        (
+            value.claim_window_open_offset_blocks >= value.grace_period_end_offset_blocks,
+            "ClaimWindowOpenOffsetBlocks must be at least GracePeriodEndOffsetBlocks",
+        ),
+        (
+            value.compute_units_to_tokens_multiplier >= 1,
+            "invalid ComputeUnitsToTokensMultiplier: (0)",
+        ),
+        (value.compute_unit_cost_granularity >= 1, "invalid ComputeUnitCostGranularity: (0)"),
+    )
+    broken = next((problem for holds, problem in rules if not holds), None)
+    return broken or _unbonding_problem(value)
+
+
+def _unbonding_problem(value: shared_pb2.Params) -> str | None:
+    blocks = value.num_blocks_per_session
     offsets = (
         value.claim_window_open_offset_blocks
         + value.claim_window_close_offset_blocks
@@ -180,10 +196,6 @@ def shared_problem(value: shared_pb2.Params) -> str | None:
             return f"{name} ({sessions} session) must last at least as long as the windows"
         if sessions < 1:
             return f"invalid {name}: ({sessions})"
-    if value.compute_units_to_tokens_multiplier < 1:
-        return "invalid ComputeUnitsToTokensMultiplier: (0)"
-    if value.compute_unit_cost_granularity < 1:
-        return "invalid ComputeUnitCostGranularity: (0)"
     return None
 
 

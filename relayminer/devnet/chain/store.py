@@ -71,7 +71,7 @@ class Store:
         merged: dict[K, Any] = {}
         for layer in self._layers():
             merged.update(layer.layer_tables.get(table.name, {}))
-        keys: list[Any] = sorted(key for key in merged if merged[key] is not _DELETED)  # type: ignore[type-var]
+        keys: list[Any] = sorted(key for key in merged if merged[key] is not _DELETED)
         return [(key, merged[key]) for key in keys]
 
     def values(self, table: Table[K, V]) -> Iterator[V]:

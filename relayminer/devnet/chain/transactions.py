@@ -6,13 +6,13 @@ Source: cosmos-sdk: x/auth/tx/decoder.go, types/tx.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 from cosmpy.protos.cosmos.tx.v1beta1.tx_pb2 import AuthInfo, SignDoc, TxBody, TxRaw
 from google.protobuf.message import DecodeError as PbDecodeError
 from google.protobuf.message import Message
-from google.protobuf.unknown_fields import UnknownFieldSet
+from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-not-found]
 
 from relayminer.devnet.chain.codes import SDK_TX_DECODE
 from relayminer.devnet.chain.messages import MESSAGES, MessageKind
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cosmpy.protos.cosmos.tx.v1beta1.tx_pb2 import Fee, SignerInfo
 
     from relayminer.devnet.chain.errors import ChainError
+
+M = TypeVar("M", bound=Message)
 
 NON_CRITICAL_FIELD_BIT = 1 << 10
 """Unknown body fields with this bit in their number are let through."""
@@ -122,7 +124,7 @@ def decode_transaction(raw: bytes) -> Transaction:
     return Transaction(raw, raw_tx, body, auth_info, tuple(packed))
 
 
-def _parse(kind: type[Message], data: bytes) -> Message:
+def _parse(kind: type[M], data: bytes) -> M:
     message = kind()
     try:
         message.ParseFromString(data)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from relayminer.protocol.signature import SigningKey
 from tests.devnet.chain.world import Miner, World
+
+if TYPE_CHECKING:
+    from relayminer.devnet.chain import Event
 
 RELAYS = 20
 SESSION_END = 10
 CLAIMED = RELAYS * 1000 * 100
 
 
-def mined(world: World, supplier: str = "supplier1", relays: int = RELAYS, **options):
+def mined(world: World, supplier: str = "supplier1", relays: int = RELAYS, **options: Any) -> Miner:
     """A supplier with a full trie for the first session, at the last block before its window."""
     world.advance(1)
     miner = Miner(world, supplier, world.session(1)).mine(relays, **options)
@@ -18,12 +23,12 @@ def mined(world: World, supplier: str = "supplier1", relays: int = RELAYS, **opt
     return miner
 
 
-def settle_events(world: World, kind: str):
+def settle_events(world: World, kind: str) -> list[Event]:
     """The events of one kind in the last block."""
     return [each for each in world.chain.block_results().finalize_block_events if each.type == kind]
 
 
-def test_valid_proof_is_settled_and_paid():
+def test_valid_proof_is_settled_and_paid() -> None:
     """A claim with a valid proof must be settled in the block that the windows name, and paid."""
     world = World.make()
     miner = mined(world)
@@ -43,7 +48,7 @@ def test_valid_proof_is_settled_and_paid():
     assert world.balance(world.address("supplier1")) == before - fee + CLAIMED * 7 // 10
 
 
-def test_missing_proof_expires_and_slashes():
+def test_missing_proof_expires_and_slashes() -> None:
     """A claim that needs a proof and gets none must expire and cost the supplier its penalty."""
     world = World.make()
     miner = mined(world)
@@ -55,7 +60,7 @@ def test_missing_proof_expires_and_slashes():
     assert slashed.value("supplier_stake_after_slash") == '"1750000upokt"'
 
 
-def test_forged_ring_makes_the_proof_invalid():
+def test_forged_ring_makes_the_proof_invalid() -> None:
     """A relay signed by a ring of strangers must make the proof invalid and slash the supplier."""
     world = World.make()
     miner = mined(world, ring_key=SigningKey(b"\x05" * 32))
@@ -70,7 +75,7 @@ def test_forged_ring_makes_the_proof_invalid():
     assert expired.value("expiration_reason") == '"PROOF_INVALID"'
 
 
-def test_wrong_path_makes_the_proof_invalid():
+def test_wrong_path_makes_the_proof_invalid() -> None:
     """A proof for a path drawn from another block must be judged invalid, naming the path."""
     world = World.make()
     miner = mined(world)

@@ -128,11 +128,13 @@ class World:
             account_number=number,
         )
         signature = key.sign(document.SerializeToString(deterministic=True))
-        return TxRaw(
+        raw = TxRaw(
             body_bytes=document.body_bytes,
             auth_info_bytes=document.auth_info_bytes,
             signatures=[signature],
-        ).SerializeToString(deterministic=True)
+        )
+        encoded: bytes = raw.SerializeToString(deterministic=True)
+        return encoded
 
     def account_number(self, address: str) -> int:
         """The number of an account."""
@@ -197,7 +199,7 @@ class Miner:
             stored = stored_relay(relay.req, relay.res)
             self.trie.update(stored.relay_hash, stored.relay_bytes, COMPUTE_UNITS)
         for kind, digest, preimage in self.trie.commit().changes:
-            if kind == "set":
+            if kind == "set" and preimage is not None:
                 self.nodes[digest] = preimage
         return self
 
