@@ -21,21 +21,12 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 
-class Duration(click.ParamType):
-    """A time such as `500ms`, `2s`, `1m` or a bare number of seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The time in seconds."""
-        if isinstance(value, float):
-            return value
-        match = _DURATION.fullmatch(str(value))
-        if match is None or float(match[1]) <= 0:
-            self.fail(f"{value!r} is not a time: write 500ms, 2s or 1m", param, ctx)
-        return float(match[1]) * _SECONDS[match[2]]
+def seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
+    """The time that `500ms`, `2s`, `1m` or a bare number of seconds spells, in seconds."""
+    match = _DURATION.fullmatch(text)
+    if match is None or float(match[1]) <= 0:
+        raise click.BadParameter(f"{text!r} is not a time: write 500ms, 2s or 1m")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 @click.command()
@@ -46,7 +37,7 @@ class Duration(click.ParamType):
     show_default=True,
     help="Directory for devnet.json (URLs and keys) and the supplier keys.",
 )
-@click.option("--block-time", type=Duration(), default=1.0, show_default="1s")
+@click.option("--block-time", callback=seconds, default="1s", show_default=True)
 @click.option("--stepped", is_flag=True, help="Make blocks by POST /control/step only.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--rpc-port", default=26657, show_default=True, help="CometBFT RPC; 0: any free.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import trio
 import trio_asyncio
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
+    from grpclib.protocol import H2Protocol
     from grpclib.server import Stream
 
     from relayminer.devnet.node import Node
@@ -108,6 +110,27 @@ class ChainServicer:
         return answer
 
 
+class ChainServer(Server):
+    """grpclib's server with a way to hang up on its clients, which it lacks."""
+
+    def __init__(self, servicer: ChainServicer) -> None:
+        super().__init__([servicer], codec=BytesCodec())
+        self._mapping = MethodTable(self._mapping)
+        self._protocols: WeakSet[H2Protocol] = WeakSet()
+
+    def _protocol_factory(self) -> H2Protocol:
+        protocol = super()._protocol_factory()
+        self._protocols.add(protocol)
+        return protocol
+
+    def hang_up(self) -> None:
+        """Stop listening and close every connection."""
+        self.close()
+        for protocol in list(self._protocols):
+            if hasattr(protocol, "processor"):  # not so before its connection is made
+                protocol.processor.close("the devnet stops")
+
+
 async def serve_grpc(
     node: Node,
     listener: socket.socket,
@@ -123,11 +146,12 @@ async def serve_grpc(
         task_status: told when calls are answered.
     """
     async with trio_asyncio.open_loop():
-        server = Server([ChainServicer(node)], codec=BytesCodec())
-        server._mapping = MethodTable(server._mapping)  # noqa: SLF001 - no other way to own misses
+        server = ChainServer(ChainServicer(node))
         await trio_asyncio.aio_as_trio(server.start)(sock=listener)
         task_status.started()
         try:
             await trio.sleep_forever()
         finally:
-            server.close()
+            server.hang_up()
+            with trio.CancelScope(shield=True):  # one turn of the loop closes the sockets
+                await trio_asyncio.aio_as_trio(asyncio.sleep)(0)

@@ -1,15 +1,13 @@
-"""What the devnet's node says about itself: names and keys that status answers carry."""
+"""What the devnet's node says about itself in status answers."""
 
 from __future__ import annotations
 
-import base64
 from hashlib import sha256
 from typing import Any
 
 from attrs import frozen
 
 COMETBFT_VERSION = "0.38.22"
-VOTING_POWER = 900
 
 
 @frozen
@@ -36,20 +34,4 @@ class NodeIdentity:
             "channels": "402021222330386061",
             "moniker": self.moniker,
             "other": {"tx_index": "on", "rpc_address": self.rpc_address},
-        }
-
-    def validator_info(self, address: bytes) -> dict[str, Any]:
-        """The `validator_info` member of `status`; `address` is 20 bytes.
-
-        The devnet has one validator and nobody verifies its votes, so its public key is only a
-        name with the right shape.
-        """
-        key = sha256(b"validator/" + address).digest()
-        return {
-            "address": address.hex().upper(),
-            "pub_key": {
-                "type": "tendermint/PubKeyEd25519",
-                "value": base64.b64encode(key).decode("ascii"),
-            },
-            "voting_power": str(VOTING_POWER),
         }

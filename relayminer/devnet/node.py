@@ -87,6 +87,7 @@ class Node:
         while True:
             with trio.move_on_at(due):
                 await self._clock_changed.wait()
+            if self._clock_changed.is_set():  # also when both came at once: stopped is stopped
                 return
             if not self.chain.faults.stalled:
                 self._produce()

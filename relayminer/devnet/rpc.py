@@ -54,7 +54,8 @@ def create_rpc_app(
 
     @app.post("/")
     async def call() -> Response:
-        status, text = answer_body(methods, await request.get_data(as_text=False))
+        data = await request.get_data()
+        status, text = answer_body(methods, data if isinstance(data, bytes) else data.encode())
         return await trouble() or Response(text, status=status, content_type=_JSON)
 
     @app.get("/")

@@ -147,7 +147,14 @@ class RpcMethods:
                 "earliest_block_time": time_text(earliest.time_ns),
                 "catching_up": False,
             },
-            "validator_info": self._identity.validator_info(latest.header.proposer_address),
+            "validator_info": {
+                "address": hex_upper(self._chain.validator_address),
+                "pub_key": {
+                    "type": "tendermint/PubKeyEd25519",
+                    "value": base64_text(self._chain.validator_public_key),
+                },
+                "voting_power": str(self._chain.validator_power),
+            },
         }
 
     def _abci_info(self) -> Json:

@@ -114,7 +114,8 @@ def make_chain(options: DevnetOptions) -> Chain:
     else:
         genesis = make_genesis(
             seed=f"devnet/{options.seed}".encode(),
-            services=options.services,
+            # Names of our own: each of these services is staked for JSON-RPC.
+            services=[f"service-{number}" for number in range(1, options.services + 1)],
             suppliers=options.suppliers,
             applications=options.applications,
             gateways=options.gateways,

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cosmpy.aerial.tx import SigningCfg, Transaction
+from cosmpy.aerial.tx import SigningCfg, Transaction, TxFee
 from cosmpy.crypto.keypairs import PrivateKey
 from cosmpy.protos.cosmos.auth.v1beta1 import auth_pb2
 from cosmpy.protos.cosmos.auth.v1beta1 import query_pb2 as auth_query_pb2
@@ -71,7 +71,7 @@ async def bank_send(
     coins = [Coin(denom="upokt", amount="5")]
     tx.add_message(MsgSend(from_address=sender.address, to_address=recipient.address, amount=coins))
     number = known.sequence if sequence is None else sequence
-    tx.seal(SigningCfg.direct(key.public_key, number), fee="7upokt", gas_limit=200_000)
+    tx.seal(SigningCfg.direct(key.public_key, number), TxFee("7upokt", 200_000))
     tx.sign(key, chain_id or devnet.info.chain_id, known.account_number)
     tx.complete()
     encoded: bytes = tx.tx.SerializeToString()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,12 +33,7 @@ async def test_it_runs_and_stops(tmp_path: Path, http: HttpClient) -> None:
     arguments = [*COMMAND, f"--home={tmp_path}", "--block-time=50ms", "--with-backend", *FREE_PORTS]
     async with trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(
-            lambda task_status: trio.run_process(
-                arguments,
-                env=ENVIRONMENT,
-                stdout=subprocess.DEVNULL,
-                task_status=task_status,
-            )
+            partial(trio.run_process, arguments, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
         )
         with trio.fail_after(20):
             info = None

@@ -49,7 +49,8 @@ async def test_the_clock(devnet: Devnet, http: HttpClient) -> None:
     height = devnet.node.chain.height
     await devnet.node.step()
     assert devnet.node.chain.height == height + 1
-    for bad in ({"block_time_seconds": 0}, {"block_time_seconds": "1s"}, [1]):
+    wrong: list[Any] = [{"block_time_seconds": 0}, {"block_time_seconds": "1s"}, [1]]
+    for bad in wrong:
         assert (await post(devnet, http, "clock", bad))[0] == 400
 
 
