@@ -27,7 +27,7 @@ from relayminer.miner.errors import TrieUnavailableError
 from relayminer.miner.records import Step, record
 from relayminer.miner.tries import OpenTries, add_relays, with_nodes
 from relayminer.smst import EMPTY_ROOT, Trie, root_count, root_sum
-from relayminer.state.errors import StateError
+from relayminer.state.errors import SessionSealedError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,9 +147,13 @@ class Accumulator:
         misfits = [relay for relay in relays if weight and relay.weight != weight]
         if misfits:
             relays = [relay for relay in relays if relay.weight == weight]
-        if session.state.accepts_relays:
-            await self._count(session, relays, done, result)
-        else:
+        if session.accepts_relays:
+            try:
+                await self._count(session, relays, done, result)
+            except SessionSealedError:
+                # Sealed by whoever died before writing that down.
+                session.claimed_root = await self._store.sealed_root(session.session_id)
+        if not session.accepts_relays:
             await self._late(session, relays, done, result)
         return [
             Poison(

@@ -88,7 +88,6 @@ async def seal(context: SupplierContext, session: Session) -> bytes:
     if session.claimed_root is not None:
         return session.claimed_root
     root = await context.accumulator.seal(session)
-    session.claimed_root = root
     session.relay_count, session.compute_units = root_count(root), root_sum(root)
     await context.store.append_records(
         [
@@ -101,6 +100,8 @@ async def seal(context: SupplierContext, session: Session) -> bytes:
             )
         ]
     )
+    await context.store.set_state(session, session.state, claimed_root_hash=root)
+    session.claimed_root = root
     return root
 
 
@@ -200,7 +201,6 @@ async def skip(
     context: SupplierContext, session: Session, reason: str, height: int, **sums: int
 ) -> None:
     """End a session without a claim, and say why and what that was worth."""
-    await context.book.move(session, SessionState.CLAIM_SKIPPED, reason)
     context.process.metrics.skipped.bind(
         context.address, session.info.service_id, reason
     ).value += 1
@@ -217,6 +217,7 @@ async def skip(
             )
         ]
     )
+    await context.book.move(session, SessionState.CLAIM_SKIPPED, reason)
 
 
 async def _message(context: SupplierContext, session: Session) -> Outgoing:

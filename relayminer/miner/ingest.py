@@ -25,6 +25,9 @@ ENTRIES_PER_READ: Final = 20_000
 """Entries that one read of all streams may return: bounds memory, 1 to 2 kB each."""
 BUSY_BLOCK_SECONDS: Final = 0.02
 """How long a read blocks while some supplier's consumer has no room: it will have soon."""
+GATHER_SECONDS: Final = 0.05
+"""Pause between reads that come back half empty: relays gathered for that long share a commit and
+a checkpoint. Nothing waits for them, and in the log they are safe."""
 RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 3.0)
 """Pauses after failures in a row; the last one repeats."""
 
@@ -128,15 +131,18 @@ class Ingest:
             return False
 
     async def _read_everything(self, idle_seconds: float) -> bool:
-        """Process until own pending, others' pending and new entries are all exhausted."""
-        while True:
-            if not await self._own_pending() or not await self._others_pending(idle_seconds):
+        """Process every entry that is in the log at this moment; whether that worked.
+
+        New entries first and our own pending ones after that: the process's blocking reader may
+        have taken an entry that has not reached us, and such an entry is pending by the time that
+        nothing is new.
+        """
+        if not await self._others_pending(idle_seconds):
+            return False
+        while entries := await self._store.read_new(self._batch_entries):
+            if not await self._process(entries, again=True):
                 return False
-            entries = await self._store.read_new(self._batch_entries)
-            if not entries:
-                return True
-            if not await self._process(entries):
-                return False
+        return await self._own_pending()
 
     async def _own_pending(self) -> bool:
         """Process entries delivered to us and not acknowledged."""
@@ -233,8 +239,12 @@ class Feed:
             count=count,
             block_seconds=self._block_seconds if everybody else BUSY_BLOCK_SECONDS,
         )
+        full = False
         for supplier, entries in batches.items():
+            full = full or len(entries) >= count
             consumer = self._consumers.get(supplier)
             # Of a supplier that has left in the meantime the entries stay pending for the next one.
             if consumer is not None and entries:
                 consumer.offer(entries)
+        if batches and not full:
+            await trio.sleep(GATHER_SECONDS)

@@ -43,11 +43,6 @@ class SessionState(StrEnum):
         """Whether no transition leaves this state."""
         return self not in _OPEN_STATES
 
-    @property
-    def accepts_relays(self) -> bool:
-        """Whether a relay may still enter the session's trie."""
-        return self is SessionState.ACTIVE
-
 
 _OPEN_STATES = frozenset(
     {

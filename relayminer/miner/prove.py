@@ -185,8 +185,8 @@ async def build_proof(context: SupplierContext, session_id: str, root: bytes, se
 async def _not_required(
     context: SupplierContext, session: Session, height: int, reason: str
 ) -> None:
-    await context.book.move(session, SessionState.PROBABILISTIC_PROVED, reason)
     await context.store.append_records(
         [record(Step.PROOF_NOT_REQUIRED, session.info, reason=reason, height=height)]
     )
     await context.store.drop_attempt(session, Phase.PROOF)
+    await context.book.move(session, SessionState.PROBABILISTIC_PROVED, reason)

@@ -3,6 +3,9 @@
 A transaction that the mempool took may still fail in its block, with a code that says nothing
 (`undefined` 1). So nothing here reads results of transactions: the claim is there or it is not,
 its proof status is validated or it is not, its settlement event has come or it has not.
+
+A session's state is always written last: whatever comes before it is repeated after a crash, and
+repeating it changes nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +37,6 @@ _log = structlog.get_logger("relayminer.miner.reconcile")
 
 async def claim_included(context: SupplierContext, session: Session, height: int) -> None:
     """The chain holds our claim: believe it, and stop sending."""
-    if session.state in {SessionState.ACTIVE, SessionState.CLAIMING}:
-        await context.book.move(session, SessionState.CLAIMED, "the claim is on chain")
     await context.store.append_records(
         [
             record(
@@ -49,15 +50,17 @@ async def claim_included(context: SupplierContext, session: Session, height: int
         ]
     )
     await _finish(context, session, Phase.CLAIM, height)
+    if session.state in {SessionState.ACTIVE, SessionState.CLAIMING}:
+        await context.book.move(session, SessionState.CLAIMED, "the claim is on chain")
 
 
 async def proof_validated(context: SupplierContext, session: Session, height: int) -> None:
     """The chain has checked the proof and found it good."""
-    await context.book.move(session, SessionState.PROVED, "the proof is valid")
     await context.store.append_records(
         [record(Step.PROOF_VALIDATED, session.info, height=height, tx_hash=session.proof_tx_hash)]
     )
     await _finish(context, session, Phase.PROOF, height)
+    await context.book.move(session, SessionState.PROVED, "the proof is valid")
 
 
 async def _finish(context: SupplierContext, session: Session, phase: Phase, height: int) -> None:
@@ -106,8 +109,8 @@ async def claim_verdict(
     else:
         state, reason = SessionState.CLAIM_WINDOW_CLOSED, "no claim was sent in its window"
     _log.debug("claim window closed", height=height, close_height=windows.claim_close_height)
-    await lose(context, session, state, reason, height)
     await context.store.drop_attempt(session, Phase.CLAIM)
+    await lose(context, session, state, reason, height)
 
 
 async def proof_verdict(
@@ -146,8 +149,8 @@ async def proof_verdict(
         state, reason = SessionState.PROOF_WINDOW_CLOSED, "no proof was included in its window"
     else:
         state, reason = SessionState.PROOF_WINDOW_CLOSED, "no proof was sent in its window"
-    await lose(context, session, state, reason, height)
     await context.store.drop_attempt(session, Phase.PROOF)
+    await lose(context, session, state, reason, height)
 
 
 async def lose(
@@ -155,9 +158,6 @@ async def lose(
 ) -> None:
     """End a session without reward and say why, and how much is lost."""
     lost = await reward_or_zero(context, session, height)
-    await context.book.move(session, state, reason)
-    metrics = context.process.metrics
-    metrics.lost_upokt.bind(context.address, session.info.service_id, state.value).value += lost
     await context.store.append_records(
         [
             record(
@@ -172,6 +172,9 @@ async def lose(
             )
         ]
     )
+    await context.book.move(session, state, reason)
+    metrics = context.process.metrics
+    metrics.lost_upokt.bind(context.address, session.info.service_id, state.value).value += lost
     _log.error(
         "session lost",
         supplier=context.address,

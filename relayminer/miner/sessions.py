@@ -74,3 +74,9 @@ class Session:
     def end_height(self) -> int:
         """The last block of the session."""
         return self.info.end_height
+
+    @property
+    def accepts_relays(self) -> bool:
+        """Whether a relay may still enter the trie: until it is sealed, early in `claiming`."""
+        open_states = {SessionState.ACTIVE, SessionState.CLAIMING}
+        return self.state in open_states and self.claimed_root is None

@@ -27,7 +27,7 @@ from relayminer.protocol.windows import SessionWindows, session_windows
 from relayminer.smst import decode_proof, verify_closest_proof
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from google.protobuf.message import Message
 
@@ -224,13 +224,9 @@ class TestChain:
         """Hash of any block."""
         return hashlib.sha256(b"block %d" % height).digest()
 
-    async def events(self, from_height: int) -> AsyncIterator[tuple[int, Sequence[Any]]]:
+    def events(self, from_height: int) -> Events:
         """Events of every block from `from_height` on."""
-        height = max(1, from_height)
-        while True:
-            await self.wait_for(height)
-            yield height, self.block_events.get(height, [])
-            height += 1
+        return Events(self, max(1, from_height))
 
     async def wait_for(self, height: int) -> None:
         """Wait until a block is committed."""
@@ -390,6 +386,24 @@ class Feed:
         self._seen = block.height
         await trio.lowlevel.checkpoint()
         return block
+
+
+class Events:
+    """Events of every block."""
+
+    def __init__(self, chain: TestChain, height: int) -> None:
+        self._chain = chain
+        self._height = height
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> tuple[int, Sequence[Any]]:
+        height = self._height
+        await trio.lowlevel.checkpoint()
+        await self._chain.wait_for(height)
+        self._height += 1
+        return height, self._chain.block_events.get(height, [])
 
 
 def _supplier(message: Message) -> str:
