@@ -188,7 +188,11 @@ class Chain:
         query = QUERIES.get(method)
         if query is None:
             service, _, name = method.strip("/").partition("/")
-            raise QueryError(GrpcCode.UNIMPLEMENTED, f"unknown method {name} for service {service}")
+            known = any(each.startswith(f"/{service}/") for each in QUERIES)
+            text = f"unknown method {name} for service {service}"
+            raise QueryError(
+                GrpcCode.UNIMPLEMENTED, text if known else f"unknown service {service}"
+            )
         if query.of_chain:
             return query.answer(self, request)
         return query.answer(self._context(self._store, Mode.SIMULATE), request)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relayminer.devnet.chain import relay_proofs, sessions
+from relayminer.devnet.chain import relay_proofs
 from relayminer.devnet.chain.tables import CLAIMS, DIFFICULTIES, SUPPLIERS
 from relayminer.devnet.chain.transactions import decode_transaction
 from relayminer.protocol.pb import proof_pb2, service_pb2, shared_pb2
@@ -44,8 +44,7 @@ def replay(monkeypatch: pytest.MonkeyPatch) -> Chain:
                 if isinstance(message, proof_pb2.MsgSubmitProof):
                     paths[header.session_id] = decode_proof(message.proof).path
     monkeypatch.setattr(
-        sessions.grid,
-        "session_id",
+        "relayminer.protocol.session.session_id",
         lambda _seed, service_id, application, _start: ids[service_id, application],
     )
     monkeypatch.setattr(relay_proofs, "proof_path", lambda _seed, session_id: paths[session_id])
@@ -89,7 +88,7 @@ def assert_block_events(chain: Chain, expected: Any, *, ordered: bool = True) ->
 
 def fee_event(event: Any) -> bool:
     """Whether an event speaks of the fees of the block before, which is not part of the replay."""
-    return event.value("mode") == "BeginBlock"
+    return bool(event.value("mode") == "BeginBlock")
 
 
 def test_claims(replay: Chain) -> None:
