@@ -30,7 +30,6 @@ class HeightKeeper:
 
     Args:
         moment: what is kept up to date.
-        caches: ask them for the live shared parameters.
         caches: where the live parameters come from, once a session.
         events: blocks published in the shared store, or None.
         follower: this process's own view of the chain, or None; it goes on when nobody publishes.
@@ -97,12 +96,3 @@ class HeightKeeper:
         with follower.subscribe() as blocks:
             async for block in blocks:
                 self._observe(block.height)
-
-    async def _observe(self, height: int) -> None:
-        if not self._moment.observe(height):
-            return
-        try:
-            self._moment.learn(await self._caches.of("shared_params").get(""))
-        except CacheError:
-            # The parameters change seldom: the next block asks again.
-            return
