@@ -50,7 +50,11 @@ async def connect(address: tuple[str, int]) -> Client:
     raw = socket.socket()
     raw.settimeout(0)
     wrapped = trio.socket.from_stdlib_socket(raw)
-    await wrapped.connect(address)
+    try:
+        await wrapped.connect(address)
+    except OSError:
+        wrapped.close()
+        raise
     return Client(Wire(socket.socket(fileno=wrapped.detach())), ResponseParser())
 
 

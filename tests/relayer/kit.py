@@ -253,8 +253,9 @@ def json_rpc(request: Request) -> bytes:
 class Backend:
     """An HTTP/1.1 backend whose answers are a function of the request."""
 
-    def __init__(self, answer: Answer = json_rpc) -> None:
+    def __init__(self, answer: Answer = json_rpc, release: trio.Event | None = None) -> None:
         self.answer = answer
+        self.release = release
         self.requests: list[Request] = []
         self.port = 0
         self.connections = 0
@@ -289,6 +290,8 @@ class Backend:
         try:
             while (request := await reader.next()) is not None:
                 self.requests.append(request)
+                if self.release is not None:
+                    await self.release.wait()
                 answer = self.answer(request)
                 if not answer:
                     return
