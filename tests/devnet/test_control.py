@@ -65,7 +65,8 @@ async def test_faults(devnet: Devnet, http: HttpClient) -> None:
     assert (await post(devnet, http, "faults", {"delay_txs": 2, "shuffle": 7}))[0] == 200
     refusal = {"count": 1, "code": 20}
     assert (await post(devnet, http, "faults", {"refuse_txs": refusal}))[0] == 200
-    for bad in ({"nonsense": 1}, {"lag_blocks": -1}, {"lag_blocks": "x"}, {"refuse_txs": {}}):
+    wrong: list[Any] = [{"nonsense": 1}, {"lag_blocks": -1}, {"lag_blocks": "x"}]
+    for bad in [*wrong, {"refuse_txs": {}}]:
         assert (await post(devnet, http, "faults", bad))[0] == 400
 
 

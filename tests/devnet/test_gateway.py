@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from relayminer.devnet.gateway import Gateway, RelayRecord, jsonrpc_payload, served
-from relayminer.devnet.gateway_chain import Endpoint, OpenSession
+from relayminer.devnet.gateway_chain import Endpoint, GatewayChain, OpenSession
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.http_message import HttpRequest, HttpResponse
 from relayminer.protocol.codec import decode, encode
@@ -21,6 +21,8 @@ from tests.devnet.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from relayminer.devnet.server import Devnet
 
 APPLICATION, GATEWAY, SUPPLIER = (SigningKey.from_seed(bytes([number])) for number in (1, 2, 3))
 RING = (APPLICATION.public_key, GATEWAY.public_key)
@@ -177,3 +179,34 @@ async def test_many_relays() -> None:
     assert served(records) == {(HEADER.session_id, SUPPLIER.address): 11}
     payloads = {sha256(message.payload).digest() for _, message in relayer.requests}
     assert len(payloads) == 11
+
+
+async def test_a_relay_in_a_session_of_the_chain(devnet: Devnet) -> None:
+    """A session opened on the devnet carries relays whose rings its own application allows."""
+    application, gateway_party = devnet.info.applications[0], devnet.info.gateways[0]
+    keys = {party.address: SigningKey(party.secret) for party in devnet.info.suppliers}
+    requests: list[service_pb2.RelayRequest] = []
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        message = decode(service_pb2.RelayRequest, request.body)
+        requests.append(message)
+        key = keys[message.meta.supplier_operator_address]
+        payload = http_pb2.POKTHTTPResponse(status_code=200, body_bz=b"pong").SerializeToString()
+        return HttpResponse(
+            200, (), encode(sign_response(message.meta.session_header, payload, key))
+        )
+
+    async with (
+        serving(answer) as url,
+        HttpClient() as http,
+        GatewayChain(devnet.info.grpc_url) as chain,
+    ):
+        opened = await chain.open_session(application.service_ids[0], application.address)
+        gateway = Gateway(SigningKey(gateway_party.secret), http)
+        targets = [(opened, supplier) for supplier in opened.endpoints]
+        records = await gateway.send_many(targets, 6, url=url)
+    assert [record.error for record in records] == [""] * 6
+    assert {record.supplier for record in records} == set(keys)
+    members = {SigningKey(party.secret).public_key for party in (application, gateway_party)}
+    for message in requests:
+        check_ring_signature(message, frozenset(members))

@@ -96,7 +96,7 @@ async def test_recorded_params_have_the_same_fields(channel: grpc.Channel) -> No
     for each in extra():
         if each["method"].startswith("/pocket.") and each["method"].endswith("/Params"):
             status, _, answer = await call(channel, each["method"], b"")
-            response_type = QUERY_TYPES[each["method"]][1]
+            response_type: Any = QUERY_TYPES[each["method"]][1]
             live = response_type.FromString(answer)
             recorded = response_type.FromString(base64.b64decode(each["response"]))
             assert status == 0
@@ -167,6 +167,6 @@ async def test_changed_params_are_queried(devnet: Devnet, channel: grpc.Channel)
         )
     assert (answer.status, json.loads(answer.body)) == (200, {"height": 2})
     await devnet.node.step()
-    response_type = QUERY_TYPES["/pocket.proof.Query/Params"][1]
+    response_type: Any = QUERY_TYPES["/pocket.proof.Query/Params"][1]
     _, _, data = await call(channel, "/pocket.proof.Query/Params", b"")
     assert response_type.FromString(data).params.proof_request_probability == 0.25
