@@ -42,6 +42,8 @@ class ProcessContext:
     facts: ChainFacts
     tries: OpenTries
     metrics: MinerMetrics
+    may_send: Callable[[str], bool]
+    """Whether transactions may be sent for a supplier: not for one that is not staked."""
     settled_through: Callable[[str], int]
     """Last height whose settlement events have been recorded for a supplier."""
 

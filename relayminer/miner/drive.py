@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 GROUP_SECONDS: Final = 120.0
 """Longest time one group of one pass may take; the next pass goes on where it ended."""
 
+SLOWNESS: Final = 2.0
+"""Blocks may come this much slower than expected before anything stored runs out."""
+
 _log = structlog.get_logger("relayminer.miner.drive")
 
 _FAILED_CLAIMS: Final = frozenset(
@@ -71,6 +74,7 @@ class Driver:
             if session.state.is_terminal:
                 await self._clean_up(session, windows, height)
                 continue
+            await self._keep_alive(session, windows, height)
             what = duty(session.state, height, windows)
             if what is not Duty.NOTHING:
                 groups[what, session.end_height].append(session)
@@ -92,10 +96,31 @@ class Driver:
                 return None
         return known[end_height]
 
+    async def _keep_alive(self, session: Session, windows: SessionWindows, height: int) -> None:
+        """See to it that what is stored outlives the session's windows, however slow the blocks."""
+        now = trio.current_time()
+        if now < session.refresh_at:
+            return
+        process = self._context.process
+        blocks = max(0, windows.proof_close_height - height) + SETTLEMENT_GRACE_BLOCKS
+        ttl_seconds = max(
+            process.settings.cache_ttl_seconds, blocks * process.block_time_seconds * SLOWNESS
+        )
+        try:
+            await self._context.store.keep_alive(session.session_id, int(ttl_seconds))
+        except StateError as error:
+            _log.warning("not kept alive", session_id=session.session_id, error=str(error))
+        else:
+            session.refresh_at = now + process.settings.cache_ttl_seconds / 4
+
     async def _group(
         self, what: Duty, sessions: Sequence[Session], windows: SessionWindows, height: int
     ) -> None:
         """Do one group's duty; whatever goes wrong is tried again at the next block."""
+        sends = what in {Duty.CLAIM, Duty.PROVE}
+        if sends and not self._context.process.may_send(self._context.address):
+            _log.error("not staked, nothing is sent", supplier=self._context.address)
+            return
         work: dict[Duty, Callable[[], Awaitable[None]]] = {
             Duty.CLAIM: lambda: claim_group(self._context, sessions, windows, height),
             Duty.PROVE: lambda: prove_group(self._context, sessions, windows, height),

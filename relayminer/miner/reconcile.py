@@ -143,6 +143,8 @@ async def proof_verdict(
     attempt = session.proof_attempt
     if attempt is not None and attempt.refused:
         state, reason = SessionState.PROOF_TX_ERROR, attempt.reason
+    elif not session.settlement_outcome and theirs is None:
+        state, reason = SessionState.CLAIM_MISSING, "the chain had no claim to settle"
     elif session.proof_status == proof_pb2.INVALID:
         state, reason = SessionState.PROOF_TX_ERROR, "the proof was found invalid"
     elif attempt is not None:

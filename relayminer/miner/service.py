@@ -87,6 +87,13 @@ class MinerService:
         self._now = now
         miner_metrics = MinerMetrics(metrics)
         self._settlement = Settlement(blocks, miner_metrics)
+        self._registry = Registry(
+            chain,
+            blocks,
+            SupplierStates(redis, names, now_seconds=now),
+            miner_id=owner,
+            interval_seconds=settings.miner.reconcile_interval_seconds,
+        )
         self._process = ProcessContext(
             settings=settings.miner,
             block_time_seconds=settings.chain.block_time_seconds,
@@ -97,14 +104,8 @@ class MinerService:
             facts=ChainFacts(chain),
             tries=OpenTries(gauge=miner_metrics.open_tries),
             metrics=miner_metrics,
+            may_send=self._registry.may_send,
             settled_through=self._settlement.through,
-        )
-        self._registry = Registry(
-            chain,
-            blocks,
-            SupplierStates(redis, names, now_seconds=now),
-            miner_id=owner,
-            interval_seconds=settings.miner.reconcile_interval_seconds,
         )
         self._register = SupplierRegistry(redis, names, now_seconds=now)
         self._living = LivingMiners(redis, names)

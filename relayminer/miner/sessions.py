@@ -64,6 +64,8 @@ class Session:
     late_relays: int = 0
     """Relays that came after the seal, in this process."""
     trie_deleted: bool = False
+    refresh_at: float = 0.0
+    """When the record and the trie have to be kept alive again, on Trio's clock."""
 
     @property
     def session_id(self) -> str:

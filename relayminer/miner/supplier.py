@@ -49,13 +49,14 @@ async def run_supplier(
         take_over_seconds=process.settings.claim_idle_seconds,
     )
     context = SupplierContext(process, supplier, key, store, book, accumulator, ingest)
-    settlement.add(context, await _settled_height(process, store, book))
     feed.add(ingest)
     _log.info("supplier resumed", supplier=supplier, sessions=sum(1 for _ in book))
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ingest.run)
             nursery.start_soon(Driver(context).run)
+            # Relays are counted also while the chain is away; settlement needs it.
+            settlement.add(context, await _settled_height(process, store, book))
     finally:
         feed.remove(ingest)
         settlement.remove(context)

@@ -1,0 +1,157 @@
+"""From the log into tries: once, whatever happens on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from relayminer.state.errors import StoreAwayError
+from relayminer.state.gateway import Redis
+from relayminer.state.log_reader import LogReader
+from relayminer.state.relay_log import RelayLog
+from tests.miner.chain import COMPUTE_UNITS
+from tests.miner.harness import WAIT_SECONDS, Rig, session_ids, until
+
+if TYPE_CHECKING:
+    import pytest
+
+A, B = session_ids(2)
+
+
+async def backlog(mine: Rig) -> int:
+    """Entries in the supplier's log."""
+    return await RelayLog(mine.redis, mine.names).length(mine.supplier)
+
+
+async def log_is_empty(mine: Rig) -> None:
+    """Wait until every entry was acknowledged."""
+    with trio.fail_after(WAIT_SECONDS):
+        while True:
+            if not await backlog(mine):
+                return
+            await trio.sleep(0.01)
+
+
+async def dead_letters(mine: Rig) -> list[dict[bytes, bytes]]:
+    """What is in the dead-letter stream."""
+    rows = await mine.redis.command("XRANGE", mine.names.dead_letter_key(mine.supplier), "-", "+")
+    return [dict(zip(words[::2], words[1::2], strict=True)) for _, words in rows]
+
+
+async def test_duplicates_count_once(mine: Rig) -> None:
+    """The same relay in many entries, in one batch or in several, is one leaf."""
+    for _ in range(3):
+        await mine.log(A, 5)
+    async with mine.mining():
+        await mine.counted(A, 5)
+        await mine.log(A, 5)
+        await mine.log(A, 1, first=5)
+        await mine.counted(A, 6)
+        await log_is_empty(mine)
+        record = await mine.record(A)
+        assert record is not None
+        assert (record.relay_count, record.total_compute_units) == (6, 6 * COMPUTE_UNITS)
+
+
+async def test_poison_goes_to_the_dead_letters(mine: Rig) -> None:
+    """Entries that cannot be used are kept apart with their reason; the rest is counted."""
+    await mine.log(A, 2)
+    log = RelayLog(mine.redis, mine.names)
+    await log.append(mine.supplier, b"\xff\xff")
+    await log.append(mine.supplier, mine.relay(A, 7, supplier_operator_address="pokt1other"))
+    await log.append(mine.supplier, mine.relay(A, 8, session_end_height=12))
+    await log.append(mine.supplier, mine.relay(A, 9, compute_units_per_relay=3))
+    await mine.log(A, 1, first=2)
+    async with mine.mining():
+        await mine.counted(A, 3)
+        await log_is_empty(mine)
+        letters = await dead_letters(mine)
+        reasons = sorted(letter[b"reason"].decode() for letter in letters)
+        assert len(reasons) == 4
+        assert reasons[0] == "not a mined relay message"
+        assert "session heights differ" in reasons[1]
+        assert "supplier" in reasons[2]
+        assert "compute units" in reasons[3]
+        assert all(letter[b"data"] for letter in letters)
+
+
+async def test_late_relays_are_told(mine: Rig) -> None:
+    """A relay logged after the seal is acknowledged and written down; a known one is no news."""
+    await mine.log(A, 3)
+    async with mine.mining():
+        await mine.step_to(13)
+        await mine.log(A, 1, first=0)
+        await mine.log(A, 2, first=3)
+        await log_is_empty(mine)
+        late = [line for line in await mine.ledger() if line["step"] == "late"]
+        assert sum(line["relays"] for line in late) == 2
+        assert late[0]["compute_units"] == late[0]["relays"] * COMPUTE_UNITS
+        await mine.step_to(22)
+        assert mine.claimed_counts() == {A: 3}
+
+
+async def test_entries_of_a_dead_consumer_are_taken_over(mine: Rig) -> None:
+    """What another consumer was given and never acknowledged is counted by the next owner."""
+    await mine.log(A, 6)
+    dead = LogReader(mine.redis, mine.names, "a-miner-that-died")
+    await dead.ensure_group([mine.supplier])
+    async with mine.redis.dedicated() as connection:
+        await dead.read_new(connection, [mine.supplier], count=4, block_seconds=0.01)
+    async with mine.mining():
+        await mine.counted(A, 6)
+        await log_is_empty(mine)
+
+
+async def test_a_failed_checkpoint_is_repeated(mine: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While checkpoints fail nothing is acknowledged; when they work again nothing is missing."""
+    original = Redis.script
+    failures = 0
+
+    async def failing(self: Redis, script: Any, keys: Any, arguments: Any = (), **more: Any) -> Any:
+        nonlocal failures
+        if b":live_root" in str(keys).encode() and failures < 5:
+            failures += 1
+            if failures % 2:
+                # It was executed, and nobody learned of it.
+                await original(self, script, keys, arguments, **more)
+            raise StoreAwayError("no answer", maybe_executed=True)
+        return await original(self, script, keys, arguments, **more)
+
+    monkeypatch.setattr(Redis, "script", failing)
+    await mine.log(A, 10)
+    async with mine.mining():
+        await until(lambda: failures == 5)
+        await mine.counted(A, 10)
+        await log_is_empty(mine)
+        await mine.step_to(22)
+        assert mine.claimed_counts() == {A: 10}
+
+
+async def test_a_missing_node_is_never_an_empty_trie(mine: Rig) -> None:
+    """When nodes have vanished, entries stay in the log rather than in a tree that forgot."""
+    await mine.log(A, 10)
+    async with mine.mining():
+        await mine.counted(A, 10)
+        await log_is_empty(mine)
+    await mine.redis.command("DEL", mine.names.smst_nodes_key(mine.supplier, A))
+    await mine.log(A, 5, first=10)
+    async with mine.mining():
+        family = mine.metrics._families["ha_miner_checkpoint_failures"]
+        await until(lambda: sum(one.value for one in family._known.values()) >= 2)  # type: ignore[attr-defined]
+        assert await backlog(mine) == 5
+        record = await mine.record(A)
+        assert record is not None
+        assert record.relay_count == 10
+
+
+async def test_resumed_tries_go_on_where_they_were(mine: Rig) -> None:
+    """A miner that finds a trie of a thousand leaves loads of it what it needs, and adds to it."""
+    await mine.log(A, 300)
+    async with mine.mining():
+        await mine.counted(A, 300)
+    await mine.log(A, 40, first=300)
+    async with mine.mining():
+        await mine.counted(A, 340)
+        await mine.step_to(22)
+        assert mine.claimed_counts() == {A: 340}
