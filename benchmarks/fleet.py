@@ -22,13 +22,15 @@ from relayminer.protocol.codec import encode
 from relayminer.protocol.signature import SigningKey
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from relayminer.devnet.gateway_chain import OpenSession
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
-FIRST_HEIGHT = 3
+FIRST_HEIGHT = 13
+"""In the second session: the first one keeps the params of the genesis."""
 STEP_TIMEOUT_SECONDS = 60.0
 
 
@@ -83,6 +85,10 @@ class Fleet:
         )
         devnet.wait_until((home / INFO_FILE).exists, "the devnet answers", START_SECONDS)
         info = read_info(home)
+        # Relays so cheap that no application's budget ends the run; new params hold from the next
+        # session on.
+        cheap = {"compute_units_to_tokens_multiplier": "1"}
+        _post(f"{info.control_url}/control/params/shared", cheap)
         _post(f"{info.control_url}/control/step?until={FIRST_HEIGHT}")
         return info
 
@@ -161,8 +167,9 @@ class Fleet:
             await trio.sleep(0.2)
 
 
-def _post(url: str) -> object:
-    request = urllib.request.Request(url, data=b"{}", method="POST")  # noqa: S310 - our own devnet
+def _post(url: str, body: Mapping[str, str] | None = None) -> object:
+    data = json.dumps(body or {}).encode()
+    request = urllib.request.Request(url, data=data, method="POST")  # noqa: S310 - our own devnet
     request.add_header("Content-Type", "application/json")
     with urllib.request.urlopen(request, timeout=STEP_TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
         return json.load(answer)
