@@ -29,7 +29,7 @@ def seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     return float(match[1]) * _SECONDS[match[2]]
 
 
-@click.command()
+@click.command(epilog="Example: relayminer devnet --block-time 500ms --suppliers 5 --with-backend")
 @click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),

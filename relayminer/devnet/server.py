@@ -115,7 +115,7 @@ def make_chain(options: DevnetOptions) -> Chain:
         genesis = make_genesis(
             seed=f"devnet/{options.seed}".encode(),
             # Names of our own: each of these services is staked for JSON-RPC.
-            services=[f"service-{number}" for number in range(1, options.services + 1)],
+            services=[f"svc{number}" for number in range(1, options.services + 1)],
             suppliers=options.suppliers,
             applications=options.applications,
             gateways=options.gateways,
