@@ -81,11 +81,6 @@ class CacheLeader:
         self.refreshed_height = 0
         """Height of the last complete refresh."""
 
-    @property
-    def leads(self) -> bool:
-        """Whether the lease is surely ours at this moment."""
-        return self._lease.held
-
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Lead whenever possible, until cancelled."""
         task_status.started()

@@ -1,0 +1,118 @@
+"""What a transport is, and what it may ask of the relayer."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from relayminer.net.http1 import Headers, HttpLimits
+    from relayminer.net.wire import Wire
+
+
+class Claim(enum.Enum):
+    """What a transport says to the first bytes of a connection."""
+
+    NO = "no"
+    YES = "yes"
+    MORE = "more"
+    """Undecided: ask again when there are more bytes."""
+
+
+class RelayCall:
+    """A relay as a transport read it.
+
+    Attributes:
+        body: the serialized `RelayRequest`.
+        headers: of the request that carried it; names in lower case.
+        transport: name of the transport.
+    """
+
+    __slots__ = ("body", "headers", "transport")
+
+    def __init__(self, body: bytes, headers: Headers, transport: str) -> None:
+        self.body = body
+        self.headers = headers
+        self.transport = transport
+
+
+class RelayAnswer:
+    """What the engine answers, in HTTP's terms; a transport maps it to its own.
+
+    Attributes:
+        status: 200 for a signed relay response, else the reason's status.
+        body: a serialized `RelayResponse`, or the JSON `{"error": ...}`.
+        content_type: of the body.
+        headers: further ones, or None.
+    """
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        content_type: bytes = b"application/json",
+        headers: Headers | None = None,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers
+
+
+class Engine(Protocol):
+    """What a transport may ask of the relayer."""
+
+    @property
+    def limits(self) -> HttpLimits:
+        """What one connection may cost."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether the relayer is stopping: answer what is in hand, then hang up."""
+        ...
+
+    async def exchange(self, call: RelayCall) -> RelayAnswer:
+        """One request, one signed answer: admitted, metered, forwarded, signed and logged.
+
+        Never raises for what a client or a backend does. When it returns, the relay is logged.
+        """
+        ...
+
+    def status(self, path: str) -> RelayAnswer | None:
+        """The answer to `/health`, `/ready` and `/ready/{service}`; None for any other path."""
+        ...
+
+    def refuse(self, status: int, message: str, *, reason: str) -> RelayAnswer:
+        """The answer to bytes that never became a relay; counted as rejected for `reason`."""
+        ...
+
+
+class Transport(Protocol):
+    """Turns one wire into calls on the engine, and the answers back into that wire."""
+
+    @property
+    def name(self) -> str:
+        """How settings, logs and metrics call it."""
+        ...
+
+    def claims(self, head: bytes) -> Claim:
+        """Whether a connection that starts with `head` is this transport's. Must not block.
+
+        Transports are asked in the order of `priority`; the first YES has it.
+        """
+        ...
+
+    @property
+    def priority(self) -> int:
+        """Lower is asked earlier; one that claims whatever is left uses a high number."""
+        ...
+
+    async def serve(self, wire: Wire, engine: Engine) -> None:
+        """Serve the connection until it ends. The caller closes the wire afterwards.
+
+        Errors of the connection (`WireError`, `WireTimeoutError`) may leave this call.
+        """
+        ...
