@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from relayminer.config.settings import EMBEDDED, RedisSettings
+from relayminer.state.aof_sync import EVERY_SECOND, sync_every_second
 from relayminer.state.background import background
 from relayminer.state.errors import StoreStartError
 from relayminer.state.server_process import Server, wait_for_exit
@@ -61,7 +62,7 @@ class EmbeddedStore:
         restarts: how often this process has started it again.
     """
 
-    def __init__(self, home: StoreHome, *, appendfsync: str = "everysec") -> None:
+    def __init__(self, home: StoreHome, *, appendfsync: str = EVERY_SECOND) -> None:
         self._home = home
         self._appendfsync = appendfsync
         self._membership: FileLock | None = None
@@ -72,9 +73,7 @@ class EmbeddedStore:
     @property
     def url(self) -> str:
         """For `Redis`; known after `join`."""
-        if self._server is None:
-            raise StoreStartError("the embedded store is not joined yet")
-        return f"unix://{quote(str(self._server.socket))}"
+        return f"unix://{quote(str(self._joined.socket))}"
 
     async def join(self) -> None:
         """Finds or starts the server, and keeps it from being stopped by others.
@@ -96,15 +95,28 @@ class EmbeddedStore:
             self._membership = membership
 
     async def supervise(self) -> None:
-        """Starts the server again whenever it dies; a start that fails is tried again."""
+        """Starts the server again whenever it dies, and syncs its file; never ends by itself.
+
+        A start that fails is tried again.
+        """
+        async with trio.open_nursery() as nursery:
+            if self._appendfsync == EVERY_SECOND:
+                nursery.start_soon(sync_every_second, self._home.directory)
+            await self._restart_when_dead(self._joined)
+
+    @property
+    def _joined(self) -> Server:
         if self._server is None:
             raise StoreStartError("the embedded store is not joined yet")
+        return self._server
+
+    async def _restart_when_dead(self, server: Server) -> None:
         while True:
             await wait_for_exit(self.pid)
             _log.warning("store_died", pid=self.pid)
             try:
                 async with _locked(self._home):
-                    self.pid = await self._server.ensure_running()
+                    self.pid = await server.ensure_running()
             except StoreStartError as error:
                 _log.error("store_restart_failed", reason=str(error))
                 await trio.sleep(RESTART_PAUSE_SECONDS)

