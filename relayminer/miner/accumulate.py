@@ -54,7 +54,9 @@ class Added:
     rejected: int = 0
     """Entries that went to the dead-letter stream or came too late."""
     failed: int = 0
-    """Entries that stay pending because a write failed."""
+    """Entries that stay pending because a write failed; repeating it may work."""
+    stuck: int = 0
+    """Entries that stay pending because their session's trie cannot be read."""
 
 
 class Accumulator:
@@ -82,7 +84,6 @@ class Accumulator:
 
         Raises:
             LeaseLostError: the supplier belongs to somebody else by now.
-            StateError: the acknowledgement failed; what was counted stays counted.
         """
         batch = sort_entries(entries, self._supplier)
         result = Added()
@@ -92,22 +93,31 @@ class Accumulator:
             for info, relays in batch.sessions.items():
                 try:
                     poison += await self._add_session(info, relays, done, result)
-                except (StateError, TrieUnavailableError) as error:
+                except StateError as error:
                     self._tries.drop(self._supplier, info.session_id)
                     result.failed += len(relays)
-                    self._metrics.checkpoint_failures.bind(self._supplier).value += 1
-                    _log.warning(
-                        "checkpoint failed, its entries stay pending",
-                        supplier=self._supplier,
-                        session_id=info.session_id,
-                        entries=len(relays),
-                        error=str(error),
-                    )
-            if poison:
-                await self._bury(poison, result)
-            if done:
-                await self._store.acknowledge(done)
+                    self._tell("checkpoint failed, its entries stay pending", info, error)
+                except TrieUnavailableError as error:
+                    self._tries.drop(self._supplier, info.session_id)
+                    result.stuck += len(relays)
+                    session = self._book.get(info.session_id)
+                    if session is not None:
+                        session.unreadable = str(error)
+                    self._tell("trie unreadable, its entries stay pending", info, error)
+            try:
+                if poison:
+                    await self._bury(poison, result)
+                if done:
+                    await self._store.acknowledge(done)
+            except StateError as error:
+                # What was counted is durable; read again, it changes nothing.
+                result.failed += len(entries)
+                _log.warning("not acknowledged", supplier=self._supplier, error=str(error))
         return result
+
+    def _tell(self, event: str, info: SessionInfo, error: Exception) -> None:
+        self._metrics.checkpoint_failures.bind(self._supplier).value += 1
+        _log.warning(event, supplier=self._supplier, session_id=info.session_id, error=str(error))
 
     async def seal(self, session: Session) -> bytes:
         """Close a session's trie for good and return its root (48 bytes). Repeatable.
@@ -120,6 +130,8 @@ class Accumulator:
             known = await self._store.sealed_root(session_id)
             if known is not None:
                 return known
+            if session.unreadable:
+                raise TrieUnavailableError(session.unreadable)
             root = await self._store.live_root(session_id)
             if root is None:
                 # Nothing was ever counted; there is nothing to seal.
@@ -185,6 +197,7 @@ class Accumulator:
             )
         self._tries.keep(self._supplier, session_id, trie)
         session.relay_count, session.compute_units = count, weight
+        session.unreadable = ""
         done.extend(relay.entry.id for relay in relays)
         result.counted += len(relays)
         self._metrics.added(self._supplier, session.info.service_id).value += count - before

@@ -104,6 +104,8 @@ async def claim_verdict(
         state, reason = SessionState.CLAIM_TX_ERROR, "another claim is on chain"
     elif attempt is not None and attempt.refused:
         state, reason = SessionState.CLAIM_TX_ERROR, attempt.reason
+    elif session.unreadable:
+        state, reason = SessionState.CLAIM_WINDOW_CLOSED, session.unreadable
     elif attempt is not None:
         state, reason = SessionState.CLAIM_WINDOW_CLOSED, "no claim was included in its window"
     else:

@@ -10,7 +10,7 @@ import trio
 
 from relayminer.miner.context import ProcessContext
 from relayminer.miner.facts import ChainFacts
-from relayminer.miner.ingest import Feed
+from relayminer.miner.feed import Feed
 from relayminer.miner.logs import open_logs
 from relayminer.miner.metrics import MinerMetrics
 from relayminer.miner.ownership import Ownership

@@ -63,6 +63,8 @@ class Session:
     """What the chain will multiply the relay count with; 0 until it is known."""
     late_relays: int = 0
     """Relays that came after the seal, in this process."""
+    unreadable: str = ""
+    """Why the trie cannot be read back; such a trie is never claimed, for nobody could prove it."""
     trie_deleted: bool = False
     refresh_at: float = 0.0
     """When the record and the trie have to be kept alive again, on Trio's clock."""

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from relayminer.miner.entries import SessionInfo
+from relayminer.miner.errors import LeaseLostError
 from relayminer.miner.reconcile import EXPIRED, SETTLED
 from relayminer.miner.records import Record, Step, Value, record
 from relayminer.protocol.events import (
@@ -126,6 +127,9 @@ class Settlement:
                 for parsed in by_supplier.get(address, ()):
                     await self._record(supplier, parsed, height)
                 await supplier.store.save_settled_height(height)
+            except LeaseLostError:
+                # The next owner goes on from the height on record.
+                self.remove(supplier)
             except StateError as error:
                 complete = False
                 _log.warning("block not recorded", supplier=address, error=str(error))

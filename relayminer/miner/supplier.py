@@ -11,9 +11,10 @@ from relayminer.miner.accumulate import Accumulator
 from relayminer.miner.book import SessionBook
 from relayminer.miner.context import ProcessContext, SupplierContext
 from relayminer.miner.drive import Driver
-from relayminer.miner.ingest import Feed, Ingest
+from relayminer.miner.ingest import Ingest
 
 if TYPE_CHECKING:
+    from relayminer.miner.feed import Feed
     from relayminer.miner.settle import Settlement
     from relayminer.miner.store import SupplierStore
     from relayminer.protocol.signature import SigningKey
