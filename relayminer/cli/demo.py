@@ -12,6 +12,9 @@ from rich.console import Console
 
 from relayminer.demo.plan import DemoOptions
 from relayminer.demo.run import Demo
+from relayminer.telemetry.logs import set_up_logs
+
+FILE_WIDTH = 120
 
 
 @click.command(
@@ -59,6 +62,9 @@ def demo(
     balance with what the protocol's arithmetic gives. Exit code 0 only if all is exact.
     """
     console = Console()
+    if not console.is_terminal:
+        # A file or a pipe has no width of its own: nothing needs to be cut off.
+        console = Console(width=FILE_WIDTH)
     temporary = home is None
     directory = home or Path(tempfile.mkdtemp(prefix="relayminer-demo-"))
     options = DemoOptions(
@@ -72,6 +78,7 @@ def demo(
         kill_relayminer=kill_relayminer,
         kill_store=kill_store,
     )
+    set_up_logs("warning", "auto")
     problems = trio.run(Demo(options, console).run)
     for problem in problems:
         console.print(f"[bold red]wrong:[/] {problem}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relayminer.config.settings import RedisSettings
 from relayminer.demo.children import DemoError
-from relayminer.state.background import background
+from relayminer.service import ServiceGroup
 from relayminer.state.embedded import open_store
 from relayminer.state.gateway import Redis
 from relayminer.state.names import KeyNames
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COUNT_FIELD = "relay_count"
 TALLY_TTL_SECONDS = 7200.0
+STOP_SECONDS = 5.0
 
 
 class NodeTruth:
@@ -46,7 +47,7 @@ class NodeTruth:
             key = self._names.miner_session_key(row.supplier, row.session_id)
             count = await self._redis.command("HGET", key, COUNT_FIELD)
             row.in_trie = int(count or 0)
-            row.logged = (await self._tallies.read(row.supplier, row.session_id)).logged
+            row.logged = await self._tallies.logged(row.supplier, row.session_id)
 
 
 @asynccontextmanager
@@ -55,5 +56,6 @@ async def open_node_truth(home: Path) -> AsyncIterator[NodeTruth]:
     settings = RedisSettings()
     async with open_store(settings, home) as url:
         redis = Redis(url, settings)
-        async with background(redis.run):
+        async with ServiceGroup(STOP_SECONDS) as group:
+            await group.start(redis)
             yield NodeTruth(redis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from relayminer.demo.balances import Change
     from relayminer.demo.rows import Row
 
-COUNTS = ("sent", "served", "logged", "in trie", "claimed", "proven", "settled")
+COUNTS = ("sent", "served", "logged", "trie", "claimed", "proven", "settled")
 GOOD = "[green]yes[/]"
 BAD = "[bold red]no[/]"
 
@@ -32,16 +33,25 @@ def progress(console: Console) -> Progress:
 
 def relay_table(rows: list[Row], *, faults: bool) -> Table:
     """One line per supplier and session, and their sums."""
-    table = Table(title="Relays and what they earned (uPOKT)", show_footer=True)
-    table.add_column("session end", "all")
-    table.add_column("service")
-    table.add_column("supplier")
+    table = Table(
+        title="Relays per supplier and session, and what they earned (uPOKT)",
+        box=box.SIMPLE_HEAD,
+        show_footer=True,
+        pad_edge=False,
+    )
+    table.add_column("end", "all")
+    for name in ("service", "supplier"):
+        table.add_column(name, no_wrap=True)
     columns = [list(column) for column in zip(*(row.counts() for row in rows), strict=True)]
     for name, column in zip(COUNTS, columns or [[0]] * len(COUNTS), strict=True):
-        table.add_column(name, str(sum(column)), justify="right")
-    table.add_column("earned", f"{sum(row.earned_upokt for row in rows):,}", justify="right")
-    table.add_column("fees", f"{sum(row.fees_upokt for row in rows):,}", justify="right")
-    table.add_column("whole?")
+        table.add_column(name, str(sum(column)), justify="right", no_wrap=True)
+
+    def money(name: str, total_upokt: int) -> None:
+        table.add_column(name, f"{total_upokt:,}", justify="right", no_wrap=True)
+
+    money("earned", sum(row.earned_upokt for row in rows))
+    money("fees", sum(row.fees_upokt for row in rows))
+    table.add_column("whole")
     for row in rows:
         table.add_row(
             str(row.session_end_height),
@@ -57,11 +67,11 @@ def relay_table(rows: list[Row], *, faults: bool) -> Table:
 
 def change_table(changes: list[Change]) -> Table:
     """Balances and stakes: what they should have changed by, and what they did."""
-    table = Table(title="Balances and stakes (uPOKT), fees taken off")
+    table = Table(title="Balances and stakes (uPOKT), fees taken off", box=box.SIMPLE_HEAD)
     table.add_column("account")
     table.add_column("expected", justify="right")
     table.add_column("actual", justify="right")
-    table.add_column("exact?")
+    table.add_column("exact")
     for change in changes:
         table.add_row(
             change.name,

@@ -77,20 +77,19 @@ class Demo:
     async def run(self) -> list[str]:
         """Start everything, send, wait for the money, compare, stop everything."""
         self._options.home.mkdir(parents=True, exist_ok=True)
-        async with trio.open_nursery() as nursery, HttpClient() as http:
-            try:
-                self._console.print("starting a simulated chain, a relayer and a miner ...")
-                await nursery.start(self._chain_child.run)
-                info = await self._await("the chain", self._chain_info)
-                config = node_config(info, self._relayer_port, self._control_port)
-                self._config.write_text(config, encoding="utf-8")
-                await nursery.start(self._node_child.run)
-                ready = f"http://127.0.0.1:{self._relayer_port}/ready"
-                await self._await("the relayer", lambda: self._is_ready(http, ready))
-                async with GatewayChain(info.grpc_url) as chain:
-                    found = await self._earn(info, chain, http)
-            finally:
-                nursery.cancel_scope.cancel()
+        async with HttpClient() as http, trio.open_nursery() as nursery:
+            self._console.print("starting a simulated chain, a relayer and a miner ...")
+            await nursery.start(self._chain_child.run)
+            info = await self._await("the chain", self._chain_info)
+            config = node_config(info, self._relayer_port, self._control_port)
+            self._config.write_text(config, encoding="utf-8")
+            await nursery.start(self._node_child.run)
+            ready = f"http://127.0.0.1:{self._relayer_port}/ready"
+            await self._await("the relayer", lambda: self._is_ready(http, ready))
+            async with GatewayChain(info.grpc_url) as chain:
+                found = await self._earn(info, chain, http)
+            self._console.print("stopping ...")
+            nursery.cancel_scope.cancel()
         return found
 
     async def _await(self, what: str, look_for: Callable[[], Awaitable[_Found | None]]) -> _Found:

@@ -25,11 +25,13 @@ from relayminer.relayer.errors import RefusedError, no_backend
 if TYPE_CHECKING:
     from relayminer.net.http1 import Headers
     from relayminer.net.response import Response
+    from relayminer.relayer.metrics import RelayerMetrics
     from relayminer.relayer.pool import Endpoint
     from relayminer.relayer.relay import Relay
     from relayminer.relayer.routes import Route
 
 SERVER_ERROR = 500
+BACKEND_5XX = "backend_5xx"
 _MAX_TARGETS = 1_000
 _MAX_CACHED_URL = 2_048
 # Framing and connection management are ours, whatever the inner request says.
@@ -59,7 +61,14 @@ _POCKET = b"pocket-"
 
 
 class Forwarder:
-    """Sends relays to backends. Holds nothing but the metrics it counts in."""
+    """Sends relays to backends.
+
+    Args:
+        metrics: where outcomes are counted.
+    """
+
+    def __init__(self, metrics: RelayerMetrics) -> None:
+        self._metrics = metrics
 
     async def forward(self, relay: Relay) -> tuple[Response, int]:
         """The backend's answer (any status below 500) and how many retries it took.
@@ -68,7 +77,22 @@ class Forwarder:
             RefusedError: 502 when no endpoint answered, the backend's own status when it is a
                 server error, 503 when every endpoint is left alone.
         """
+        began = trio.current_time()
         route = relay.route
+        try:
+            response, retries = await self._attempt(relay, route)
+        except RefusedError as refusal:
+            outcome = refusal.reason
+            status = str(refusal.status) if outcome == BACKEND_5XX else "none"
+            seconds = trio.current_time() - began
+            self._metrics.backend_latency.bind(route.service, outcome).observe(seconds)
+            self._metrics.backend_requests.bind(route.service, outcome, status).value += 1
+            raise
+        route.metrics.success_latency.observe(trio.current_time() - began)
+        route.metrics.answered(response.status).value += 1
+        return response, retries
+
+    async def _attempt(self, relay: Relay, route: Route) -> tuple[Response, int]:
         pool = route.pool
         endpoint = pool.pick() if pool is not None else None
         if pool is None or endpoint is None:
@@ -99,7 +123,7 @@ class Forwarder:
                     pool.succeeded(endpoint)
                     return response, attempt - 1
                 pool.failed(endpoint, f"status {response.status}")
-                failure = RefusedError(response.status, "backend service error", "backend_5xx")
+                failure = RefusedError(response.status, "backend service error", BACKEND_5XX)
             other = pool.pick_other(endpoint) if attempt < route.max_attempts else None
             if other is None:
                 raise failure

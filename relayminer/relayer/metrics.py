@@ -9,6 +9,7 @@ from relayminer.telemetry.metrics import SIZE_BYTES, UNKNOWN
 if TYPE_CHECKING:
     from relayminer.telemetry.metrics import Counter, Metrics
 
+_PREFIX = "ha_relayer_"
 _ROUTE = ("service_id", "rpc_type")
 
 
@@ -16,8 +17,13 @@ class RelayerMetrics:
     """All families of the relayer."""
 
     def __init__(self, metrics: Metrics) -> None:
-        counter, histogram, gauge = metrics.counter, metrics.histogram, metrics.gauge
-        p = "ha_relayer_"
+        self._declare_relays(metrics)
+        self._declare_backends(metrics)
+        self._declare_meter(metrics)
+        self._declare_process(metrics)
+
+    def _declare_relays(self, metrics: Metrics) -> None:
+        counter, histogram, p = metrics.counter, metrics.histogram, _PREFIX
         self.received = counter(p + "relays_received", "HTTP relays entering", _ROUTE)
         self.served = counter(
             p + "relays_served", "Replies delivered, by backend status", (*_ROUTE, "status_code")
@@ -47,25 +53,11 @@ class RelayerMetrics:
         self.undeclared = counter(
             p + "undeclared_transport_served", "Transport not declared on chain", _ROUTE
         )
-        self.backend_missing = counter(
-            p + "backend_missing", "No pool for the requested type", _ROUTE
-        )
-        self.fast_fails = counter(
-            p + "fast_fails", "Refused because no endpoint is healthy", ("service_id",)
-        )
         self.validation_failures = counter(
             p + "validation_failures", "Relays that break a rule", ("service_id", "reason")
         )
         self.latency = histogram(
             p + "relay_latency_seconds", "Request start to answer ready", _ROUTE
-        )
-        self.backend_latency = histogram(
-            p + "backend_latency_seconds", "All attempts", ("service_id", "outcome")
-        )
-        self.backend_requests = counter(
-            p + "backend_requests",
-            "Backend outcomes, once per relay",
-            ("service_id", "outcome", "status_code"),
         )
         self.publish_latency = histogram(
             p + "publish_latency_seconds", "Time until the log has confirmed", ("service_id",)
@@ -76,6 +68,34 @@ class RelayerMetrics:
         self.response_bytes = histogram(
             p + "response_body_size_bytes", "Backend body", _ROUTE, SIZE_BYTES
         )
+
+    def _declare_backends(self, metrics: Metrics) -> None:
+        counter, histogram, gauge, p = (
+            metrics.counter,
+            metrics.histogram,
+            metrics.gauge,
+            _PREFIX,
+        )
+        self.backend_missing = counter(
+            p + "backend_missing", "No pool for the requested type", _ROUTE
+        )
+        self.fast_fails = counter(
+            p + "fast_fails", "Refused because no endpoint is healthy", ("service_id",)
+        )
+        self.backend_latency = histogram(
+            p + "backend_latency_seconds", "All attempts", ("service_id", "outcome")
+        )
+        self.backend_requests = counter(
+            p + "backend_requests",
+            "Backend outcomes, once per relay",
+            ("service_id", "outcome", "status_code"),
+        )
+        self.endpoint_health = gauge(
+            p + "backend_health_status", "1 healthy, 0 left alone", ("service_id", "endpoint")
+        )
+
+    def _declare_meter(self, metrics: Metrics) -> None:
+        counter, p = metrics.counter, _PREFIX
         self.meter_consumptions = counter(
             p + "relay_meter_consumptions", "Meter decisions", ("service_id", "result")
         )
@@ -85,9 +105,9 @@ class RelayerMetrics:
         self.meter_refunds = counter(
             p + "relay_meter_refunds", "Relays that were charged and not mined", ("service_id",)
         )
-        self.endpoint_health = gauge(
-            p + "backend_health_status", "1 healthy, 0 left alone", ("service_id", "endpoint")
-        )
+
+    def _declare_process(self, metrics: Metrics) -> None:
+        counter, gauge, p = metrics.counter, metrics.gauge, _PREFIX
         self.connections = gauge(p + "active_connections", "Open client connections").bind()
         self.in_flight = gauge(p + "relays_in_flight", "Relays being served").bind()
         self.height = gauge(p + "current_block_height", "Last block height seen").bind()
@@ -104,6 +124,7 @@ class RouteMetrics:
 
     __slots__ = (
         "_all",
+        "_answered",
         "_rejected",
         "_served",
         "latency",
@@ -131,6 +152,7 @@ class RouteMetrics:
         self.response_bytes = metrics.response_bytes.bind(service, rpc_type)
         self.within_limit = metrics.meter_consumptions.bind(service, "within_limit")
         self._served: dict[int, Counter] = {}
+        self._answered: dict[int, Counter] = {}
         self._rejected: dict[str, Counter] = {}
 
     def served(self, status: int) -> Counter:
@@ -138,6 +160,15 @@ class RouteMetrics:
         child = self._served.get(status)
         if child is None:
             child = self._served[status] = self._all.served.bind(*self.route, str(status))
+        return child
+
+    def answered(self, status: int) -> Counter:
+        """Successful backend exchanges with a status."""
+        child = self._answered.get(status)
+        if child is None:
+            child = self._answered[status] = self._all.backend_requests.bind(
+                self.route[0], "success", str(status)
+            )
         return child
 
     def rejected(self, reason: str) -> Counter:

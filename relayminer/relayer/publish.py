@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from relayminer.relayer.metrics import RelayerMetrics
     from relayminer.relayer.relay import Relay, SessionContext
+    from relayminer.relayer.tally import Tally
     from relayminer.telemetry.metrics import Counter
 
 _MAX_BOUND = 10_000
@@ -36,11 +37,19 @@ class Publisher:
     Args:
         log: where to.
         metrics: counters.
+        tally: what was logged per session.
         wall_clock_ns: nanoseconds since 1970.
     """
 
-    def __init__(self, log: Log, metrics: RelayerMetrics, wall_clock_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        metrics: RelayerMetrics,
+        tally: Tally,
+        wall_clock_ns: Callable[[], int],
+    ) -> None:
         self._log = log
+        self._tally = tally
         self._metrics = metrics
         self._wall_clock_ns = wall_clock_ns
         self._published: dict[tuple[str, str], Counter] = {}
@@ -80,6 +89,7 @@ class Publisher:
             await self._log.append(relay.supplier, entry)
         except StateError as error:
             raise UnavailableError("relay log unavailable", "log_unavailable") from error
+        self._tally.logged(relay.supplier, relay.request.meta.session_header.session_id)
         metrics = relay.route.metrics
         metrics.publish_latency.observe(trio.current_time() - began)
         metrics.mined.value += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 import trio
 from attrs import define, field, frozen
@@ -236,7 +237,7 @@ def _http_origin(url: BackendUrl) -> Origin:
 
 def _fixed_headers(backend: BackendSettings) -> Headers:
     headers = {name.lower(): (name, value) for name, value in backend.headers.items()}
-    authorization = _authorization(backend.authentication)
+    authorization = _authorization(backend.authentication) or _from_urls(backend)
     if authorization:
         headers["authorization"] = ("Authorization", authorization)
     # Bodies are signed as they come: asking for plain ones saves both sides the gunzip.
@@ -244,6 +245,15 @@ def _fixed_headers(backend: BackendSettings) -> Headers:
     headers.pop("host", None)
     headers.pop("content-length", None)
     return [(name.encode(), value.encode()) for name, value in headers.values()]
+
+
+def _from_urls(backend: BackendSettings) -> str:
+    """`user:password@` in front of the host; of several endpoints they must be the same."""
+    users = {parse_backend_url(url).user_info for _, url in _addresses(backend)}
+    user_info = users.pop() if len(users) == 1 else ""
+    if not user_info:
+        return ""
+    return "Basic " + base64.b64encode(unquote_to_bytes(user_info)).decode()
 
 
 def _authorization(settings: AuthenticationSettings) -> str:

@@ -24,9 +24,11 @@ from relayminer.relayer.publish import Publisher
 from relayminer.relayer.ready import StatusPages
 from relayminer.relayer.routes import RouteBuilder, pools_of
 from relayminer.relayer.sign import Signer
+from relayminer.relayer.tally import Tally
 from relayminer.relayer.view import ChainView
 from relayminer.state.meter import MeterStore
 from relayminer.state.relay_log import RelayLog
+from relayminer.state.tally import TallyStore
 
 if TYPE_CHECKING:
     import socket
@@ -105,6 +107,9 @@ class RelayerService:
         budgets = MeterStore(
             store, names, ttl_seconds=math.ceil(settings.metering.cache_ttl_seconds)
         )
+        self._tally = Tally(
+            TallyStore(store, names, ttl_seconds=settings.metering.cache_ttl_seconds)
+        )
         self._meter = Meter(settings.metering, budgets, view, moment, self.metrics)
         self._background = Background(
             _BACKGROUND_JOBS, _BACKGROUND_WORKERS, self.metrics.background
@@ -124,9 +129,9 @@ class RelayerService:
                 metrics=self.metrics,
             ),
             meter=self._meter,
-            forwarder=Forwarder(),
+            forwarder=Forwarder(self.metrics),
             signer=Signer(keys, settings.max_response_bytes),
-            publisher=Publisher(RelayLog(store, names), self.metrics, time.time_ns),
+            publisher=Publisher(RelayLog(store, names), self.metrics, self._tally, time.time_ns),
             background=self._background,
             pages=StatusPages(self._routes, moment, health),
             moment=moment,
@@ -181,6 +186,7 @@ class RelayerService:
                 helpers.start_soon(self._watchdog.run)
                 helpers.start_soon(self._keep_house)
                 helpers.start_soon(self._listen_for_cleanups)
+                helpers.start_soon(self._tally.run)
                 async with trio.open_nursery() as workers:
                     workers.start_soon(self._background.run)
                     await self._host_connections(task_status)
@@ -188,6 +194,8 @@ class RelayerService:
                     workers.cancel_scope.deadline = (
                         trio.current_time() + self._settings.drain_seconds
                     )
+                with trio.move_on_after(1.0):
+                    await self._tally.flush()
                 for context in self._book.contexts():
                     with trio.move_on_after(1.0):
                         await self._meter.give_back(context)
