@@ -6,6 +6,7 @@ genesis, so the same inputs give the same hashes, events and refusals.
     genesis = make_genesis(seed=b"devnet")           # or load_genesis(json.loads(text))
     chain = Chain(genesis, min_gas_price_upokt=Decimal(0), mempool_size=5000)
     chain.chain_id; chain.height (0 before the first block); chain.latest -> Block | None
+    chain.base_height: the lowest height that is still kept (10,000 blocks are)
     chain.genesis.keys -> GenesisKeys (private keys when the genesis was made here)
     chain.produce_block(time_ns) -> Block            # takes txs from the mempool, oldest first
     chain.block(height | None) -> Block              # HeightError, text as in the RPC server's data

@@ -21,9 +21,10 @@ from relayminer.devnet.chain import (
 )
 from relayminer.devnet.chain.codes import SDK_MEMPOOL_FULL, SDK_TX_IN_CACHE
 from relayminer.devnet.chain.context import Context, Mode
-from relayminer.devnet.chain.errors import GenesisError, GrpcCode, HeightError, QueryError
+from relayminer.devnet.chain.errors import GenesisError, GrpcCode, QueryError
 from relayminer.devnet.chain.faults import Faults, StalledError
 from relayminer.devnet.chain.genesis import build_state
+from relayminer.devnet.chain.history import History
 from relayminer.devnet.chain.mempool import BLOCK_BYTES_MAX, TX_BYTES_MAX, Mempool
 from relayminer.devnet.chain.messages import MESSAGES
 from relayminer.devnet.chain.query_table import QUERIES
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from relayminer.devnet.chain.values import Event
 
 MEMPOOL_SIZE = 5_000
+HISTORY_BLOCKS = 10_000
 POWER_REDUCTION = 1_000_000
 """Stake per unit of voting power."""
 
@@ -63,6 +65,7 @@ class Chain:
         genesis: where it starts.
         min_gas_price_upokt: what CheckTx asks for each unit of gas.
         mempool_size: how many transactions may wait for a block.
+        history_blocks: how many blocks, with their results and transactions, can be asked for.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Chain:
         *,
         min_gas_price_upokt: Decimal = Decimal(0),
         mempool_size: int = MEMPOOL_SIZE,
+        history_blocks: int = HISTORY_BLOCKS,
     ) -> None:
         self.genesis = genesis
         self.chain_id = genesis.chain_id
@@ -80,8 +84,7 @@ class Chain:
         self._store = build_state(genesis)
         self._validator_key = genesis.consensus_key()
         self._app_hash = hashlib.sha256(genesis.chain_id.encode()).digest()
-        self._blocks: list[Block] = []
-        self._results: list[BlockResults] = []
+        self._history = History(history_blocks)
         self._index = TxIndex()
         self._governance: list[Packed] = []
         self._check = self._fresh_check_context()
@@ -89,17 +92,24 @@ class Chain:
     @property
     def height(self) -> int:
         """The height of the last block, 0 before the first."""
-        return len(self._blocks)
+        return self._history.height
+
+    @property
+    def base_height(self) -> int:
+        """The lowest height that can be asked for, 0 before the first block."""
+        return self._history.base_height
 
     @property
     def latest(self) -> Block | None:
         """The last block, None before the first."""
-        return self._blocks[-1] if self._blocks else None
+        latest = self._history.latest
+        return None if latest is None else latest[0]
 
     @property
     def time_ns(self) -> int:
         """The time of the last block, before the first that of the genesis."""
-        return self._blocks[-1].time_ns if self._blocks else self.genesis.time_ns
+        latest = self.latest
+        return self.genesis.time_ns if latest is None else latest.time_ns
 
     @property
     def app_hash(self) -> bytes:
@@ -129,11 +139,11 @@ class Chain:
 
     def block(self, height: int | None = None) -> Block:
         """The block at `height` (None: the last); raises HeightError in the server's words."""
-        return self._blocks[self._checked(height) - 1]
+        return self._history.at(height)[0]
 
     def block_results(self, height: int | None = None) -> BlockResults:
         """What executing the block at `height` gave; raises HeightError."""
-        return self._results[self._checked(height) - 1]
+        return self._history.at(height)[1]
 
     def tx(self, digest: bytes) -> IncludedTx | None:
         """The included transaction of this hash (32 bytes), None when there is none."""
@@ -237,22 +247,24 @@ class Chain:
         if self.faults.stalled:
             raise StalledError("the chain is stalled on purpose")
         height = self.height + 1
-        time_ns = max(time_ns, self.time_ns + (1 if self._blocks else 0))
+        time_ns = max(time_ns, self.time_ns + (1 if self.height else 0))
         txs = self.mempool.reap(height, self.faults.order(height))
         block = self._propose(height, time_ns, txs)
         results, events = self._execute(block)
         app_hash = hashlib.sha256(self._app_hash + block.hash + comet.results_hash(results))
         self._app_hash = app_hash.digest()
-        self._blocks.append(block)
-        self._results.append(BlockResults(height, results, events, self._app_hash))
+        gone = self._history.append(block, BlockResults(height, results, events, self._app_hash))
         self._index.add(block, results)
+        if gone is not None:
+            self._index.drop(gone)
         self._after_commit(txs, results)
         return block
 
     def _propose(self, height: int, time_ns: int, txs: tuple[bytes, ...]) -> Block:
         last_commit = self._last_commit(time_ns)
         validators_hash = comet.validators_hash(self.validator_public_key, self.validator_power)
-        last_results = self._results[-1].tx_results if self._results else ()
+        latest = self._history.latest
+        last_results = () if latest is None else latest[1].tx_results
         header = Header(
             chain_id=self.chain_id,
             height=height,
@@ -271,12 +283,11 @@ class Chain:
         return Block(header, comet.block_id_of(header, txs, last_commit), txs, last_commit)
 
     def _last_commit(self, time_ns: int) -> Commit:
-        if not self._blocks:
+        last = self.latest
+        if last is None:
             return Commit(0, BlockId())
-        last = self._blocks[-1]
-        signature = comet.sign_commit(
-            self._validator_key, self.chain_id, last.height, last.block_id, time_ns
-        )
+        document = comet.commit_sign_bytes(self.chain_id, last.height, last.block_id, time_ns)
+        signature = self._validator_key.sign(document).signature
         signed = CommitSignature(self.validator_address, time_ns, signature)
         return Commit(last.height, last.block_id, (signed,))
 
@@ -331,14 +342,3 @@ class Chain:
 
     def _context(self, store: Store, mode: Mode) -> Context:
         return Context(store, self.chain_id, self.height, self.time_ns, mode)
-
-    def _checked(self, height: int | None) -> int:
-        wanted = self.height if height is None else height
-        if wanted <= 0:
-            raise HeightError(f"height must be greater than 0, but got {wanted}")
-        if wanted > self.height:
-            raise HeightError(
-                f"height {wanted} must be less than or equal to the current blockchain height "
-                f"{self.height}"
-            )
-        return wanted

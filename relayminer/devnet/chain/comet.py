@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from google.protobuf.message import Message
-    from nacl.signing import SigningKey
 
     from relayminer.devnet.chain.values import Commit, CommitSignature, Header, TxResult
 
@@ -122,10 +121,8 @@ def block_id_of(header: Header, txs: Iterable[bytes], last_commit: Commit) -> Bl
     return BlockId(header_hash(header), len(parts), merkle_root(parts))
 
 
-def sign_commit(
-    key: SigningKey, chain_id: str, height: int, block_id: BlockId, time_ns: int
-) -> bytes:
-    """A validator's signature (64 bytes) on a block."""
+def commit_sign_bytes(chain_id: str, height: int, block_id: BlockId, time_ns: int) -> bytes:
+    """What a validator's signature on a block covers."""
     # A canonical vote: type, fixed height, (round 0 left out,) block id, time, chain id.
     parts = (
         bytes((0x08, PRECOMMIT, 0x11)) + height.to_bytes(8, "little"),
@@ -134,7 +131,7 @@ def sign_commit(
         _field(0x32, chain_id.encode()),
     )
     encoded = b"".join(parts)
-    return key.sign(write_varint(len(encoded)) + encoded).signature
+    return write_varint(len(encoded)) + encoded
 
 
 def timestamp(time_ns: int) -> Timestamp:

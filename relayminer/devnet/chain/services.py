@@ -33,8 +33,8 @@ def find(store: Store, service_id: str) -> shared_pb2.Service | None:
 def compute_units_at(store: Store, service_id: str, height: int) -> int | None:
     """Compute units per relay at `height`: newest history entry, else live; None if unknown."""
     found = 0
-    for (entry_id, effective), value in store.items(COMPUTE_UNITS):
-        if entry_id == service_id and effective <= height:
+    for (_, effective), value in store.under(COMPUTE_UNITS, service_id):
+        if effective <= height:
             found = value
     if found:
         return found
@@ -54,7 +54,7 @@ def record_change(ctx: Context, before: shared_pb2.Service, after: shared_pb2.Se
     ctx.store.set(SERVICES, after.id, after)
     if before.compute_units_per_relay == after.compute_units_per_relay:
         return
-    if all(entry_id != after.id for (entry_id, _), _ in ctx.store.items(COMPUTE_UNITS)):
+    if not ctx.store.under(COMPUTE_UNITS, after.id):
         ctx.store.set(COMPUTE_UNITS, (after.id, 1), before.compute_units_per_relay)
     start = params.next_session_start(ctx.store, ctx.height)
     ctx.store.set(COMPUTE_UNITS, (after.id, start), after.compute_units_per_relay)
@@ -63,8 +63,8 @@ def record_change(ctx: Context, before: shared_pb2.Service, after: shared_pb2.Se
 def difficulty_at(store: Store, service_id: str, height: int) -> service_pb2.RelayMiningDifficulty:
     """The difficulty in force at `height`; the base difficulty when no entry reaches it."""
     found: service_pb2.RelayMiningDifficulty | None = None
-    for (entry_id, effective), value in store.items(DIFFICULTY_HISTORY):
-        if entry_id == service_id and effective <= height:
+    for (_, effective), value in store.under(DIFFICULTY_HISTORY, service_id):
+        if effective <= height:
             found = value
     if found is not None:
         return found
@@ -111,7 +111,7 @@ def update_difficulties(ctx: Context, relays_by_service: Mapping[str, int]) -> N
             num_relays_ema=ema,
             target_hash=scale_target(target_relays, ema),
         )
-        if all(entry_id != service_id for (entry_id, _), _ in store.items(DIFFICULTY_HISTORY)):
+        if not store.under(DIFFICULTY_HISTORY, service_id):
             store.set(DIFFICULTY_HISTORY, (service_id, ctx.height), before)
         store.set(DIFFICULTY_HISTORY, (service_id, effective), after)
         store.set(DIFFICULTIES, service_id, after)

@@ -75,9 +75,7 @@ def configs_for_service(
 ) -> list[shared_pb2.ServiceConfigUpdate]:
     """All updates of a service active at `height`, by activation height, then operator."""
     return [
-        update
-        for (entry_id, _, _), update in store.items(CONFIG_UPDATES)
-        if entry_id == service_id and is_active(update, height)
+        update for _, update in store.under(CONFIG_UPDATES, service_id) if is_active(update, height)
     ]
 
 

@@ -40,6 +40,11 @@ class TxIndex:
                 digest, block.height, index, tx, result, block.time_ns
             )
 
+    def drop(self, block: Block) -> None:
+        """Forget the transactions of a block."""
+        for tx in block.txs:
+            self._included.pop(tx_hash(tx), None)
+
     def get(self, digest: bytes) -> IncludedTx | None:
         """The transaction of this hash."""
         return self._included.get(digest)
