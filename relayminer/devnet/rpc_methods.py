@@ -133,7 +133,7 @@ class RpcMethods:
         return self._chain.block(self._at(height))
 
     def _status(self) -> Json:
-        latest, earliest = self._block_at(None), self._chain.block(1)
+        latest, earliest = self._block_at(None), self._chain.block(self._chain.base_height)
         return {
             "node_info": self._identity.node_info(),
             "sync_info": {
