@@ -23,12 +23,12 @@ SYNC_SECONDS: Final = 1.0
 _log = structlog.get_logger("relayminer.state")
 
 
-async def sync_every_second(directory: Path) -> None:
+async def keep_synced(directory: Path, *, every_seconds: float = SYNC_SECONDS) -> None:
     """Syncs what was appended in the server's `directory`, until cancelled."""
     synced: dict[str, int] = {}
     failing = False
     while True:
-        await trio.sleep(SYNC_SECONDS)
+        await trio.sleep(every_seconds)
         try:
             synced = await trio.to_thread.run_sync(
                 sync_appended, directory, synced, abandon_on_cancel=True

@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from relayminer.config.settings import EMBEDDED, RedisSettings
-from relayminer.state.aof_sync import EVERY_SECOND, sync_every_second
+from relayminer.state.aof_sync import EVERY_SECOND, keep_synced
 from relayminer.state.background import background
 from relayminer.state.errors import StoreStartError
 from relayminer.state.server_process import Server, wait_for_exit
@@ -101,7 +101,7 @@ class EmbeddedStore:
         """
         async with trio.open_nursery() as nursery:
             if self._appendfsync == EVERY_SECOND:
-                nursery.start_soon(sync_every_second, self._home.directory)
+                nursery.start_soon(keep_synced, self._home.directory)
             await self._restart_when_dead(self._joined)
 
     @property
