@@ -63,10 +63,7 @@ async def test_reads_head_and_body(pair: Pair) -> None:
 
 async def test_reads_byte_by_byte(pair: Pair) -> None:
     """Where the bytes are cut does not matter."""
-    raw = (
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-        b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"
-    )
+    raw = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"
 
     async def write() -> None:
         for index in range(len(raw)):
