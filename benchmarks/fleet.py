@@ -14,12 +14,19 @@ import yaml
 from benchmarks.corpus import Target
 from benchmarks.processes import BenchmarkError, Child, relayminer
 from benchmarks.sample import signed_request
+from relayminer.config.settings import NamespaceSettings, RedisSettings
 from relayminer.devnet.gateway import Gateway
 from relayminer.devnet.gateway_chain import GatewayChain
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import INFO_FILE, DevnetInfo, read_info
 from relayminer.protocol.codec import encode
+from relayminer.protocol.pb.session_pb2 import SessionHeader
 from relayminer.protocol.signature import SigningKey
+from relayminer.smst import root_count
+from relayminer.state.embedded import open_store
+from relayminer.state.names import KeyNames
+from relayminer.state.tries import TrieStore
+from relayminer.testing.store import running_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +57,7 @@ class Fleet:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._home = directory / "home"
         self._stack = ExitStack()
         self.address = (HOST, _free_port())
 
@@ -61,6 +69,22 @@ class Fleet:
 
     def __exit__(self, *_exception: object) -> None:
         self._stack.close()
+
+    async def relays_in_tries(self) -> int:
+        """How many relays the durable tries of all targets hold."""
+        async with (
+            open_store(RedisSettings(), self._home) as url,
+            running_gateway(url) as redis,
+        ):
+            store = TrieStore(
+                redis, KeyNames(NamespaceSettings()), ttl_seconds=1, session_ttl_seconds=1
+            )
+            total = 0
+            for target in self.targets:
+                session = SessionHeader.FromString(target.header).session_id
+                live = (await store.roots(target.supplier, session)).live
+                total += 0 if live is None else root_count(live)
+            return total
 
     def _start(self) -> None:
         info = self._start_devnet()
@@ -113,11 +137,8 @@ class Fleet:
         return path
 
     def _run(self, name: str, config: Path, roles: str) -> Child:
-        home = self._directory / "home"
-        return self._child(
-            name,
-            relayminer("run", "--config", str(config), "--roles", roles, "--home", str(home)),
-        )
+        where = ("--config", str(config), "--home", str(self._home))
+        return self._child(name, relayminer("run", *where, "--roles", roles))
 
     def _listens(self) -> bool:
         try:

@@ -1,7 +1,7 @@
 """A light client: raw sockets, one request in flight on each, bytes that were signed before.
 
 A program of its own, so that what it costs is seen apart. It prints `measuring` when its warm-up is
-over, and at the end one JSON object.
+over, `measured` when the time is, and one JSON object once every answer has come.
 
     python -m benchmarks.load_client HOST PORT CONNECTIONS SECONDS CORPUS FIRST
 """
@@ -100,6 +100,7 @@ class Load:
             self._clients[client.socket.fileno()] = client
             self._poll.register(client.socket, select.EPOLLIN)
         self.latencies: list[float] = []
+        self.answered = 0
         self.refused = 0
         self.first_refusal = ""
 
@@ -118,26 +119,42 @@ class Load:
                 self.latencies.clear()
                 print("measuring", flush=True)
             if now >= end or not self._turn():
-                return time.perf_counter() - begin
+                break
+        measured_seconds = time.perf_counter() - begin
+        print("measured", flush=True)
+        return measured_seconds
+
+    def finish(self) -> None:
+        """Take the answers that are under way."""
+        while self.answered < self._corpus.given:
+            for client in self._ready():
+                if client.receive():
+                    self._count(client)
 
     def _turn(self) -> bool:
         """Serve what is ready; False when there is nothing left to send."""
-        ready = self._poll.poll(ANSWER_TIMEOUT_SECONDS)
-        if not ready:
-            raise TimeoutError(f"no answer within {ANSWER_TIMEOUT_SECONDS} s")
-        for number, _ in ready:
-            client = self._clients[number]
+        for client in self._ready():
             if not client.receive():
                 continue
             self.latencies.append(time.perf_counter() - client.sent_at)
-            if not client.received.startswith(OK):
-                self.refused += 1
-                self.first_refusal = self.first_refusal or client.received[:400].decode("latin-1")
+            self._count(client)
             request = self._corpus.next()
             if not request:
                 return False
             client.send(request)
         return True
+
+    def _ready(self) -> list[Connection]:
+        ready = self._poll.poll(ANSWER_TIMEOUT_SECONDS)
+        if not ready:
+            raise TimeoutError(f"no answer within {ANSWER_TIMEOUT_SECONDS} s")
+        return [self._clients[number] for number, _ in ready]
+
+    def _count(self, client: Connection) -> None:
+        self.answered += 1
+        if not client.received.startswith(OK):
+            self.refused += 1
+            self.first_refusal = self.first_refusal or client.received[:400].decode("latin-1")
 
 
 def main() -> None:
@@ -146,15 +163,19 @@ def main() -> None:
     corpus = Corpus(Path(path), int(first))
     load = Load((host, int(port)), int(connections), corpus)
     measured_seconds = load.run(float(seconds))
+    latencies = list(load.latencies)
+    cpu_seconds = time.process_time()
+    sent = corpus.given
+    load.finish()
     print(
         json.dumps(
             {
                 "seconds": measured_seconds,
-                "latencies_ms": [round(latency * 1000, 3) for latency in load.latencies],
+                "latencies_ms": [round(latency * 1000, 3) for latency in latencies],
                 "refused": load.refused,
                 "first_refusal": load.first_refusal,
-                "sent": corpus.given,
-                "cpu_seconds": time.process_time(),
+                "sent": sent,
+                "cpu_seconds": cpu_seconds,
             }
         ),
         flush=True,

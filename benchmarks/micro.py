@@ -11,6 +11,7 @@ from attrs import frozen
 from benchmarks.figures import Figure, at_most
 from benchmarks.sample import Parties, response_payload, signed_request
 from benchmarks.timing import cpu_us
+from relayminer.protocol.point_tables import PointTables
 from relayminer.protocol.relay import request_hash, sign_response, stored_relay
 from relayminer.protocol.ring import parse_ring_signature, verify_ring_signature
 from relayminer.smst import Trie, encode_proof, verify_proof_bytes
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LEAVES = 10_000
 SAMPLES = 256
+TABLE_USES = 2500
+"""After so many verifications every point of a ring has its table."""
 
 
 def ring_verify_us(requests: Sequence[RelayRequest]) -> float:
@@ -33,6 +36,21 @@ def ring_verify_us(requests: Sequence[RelayRequest]) -> float:
         if not verify_ring_signature(digest, parse_ring_signature(signature)):
             raise AssertionError("a sample signature does not verify")
 
+    return cpu_us(verify)
+
+
+def ring_verify_hot_us(requests: Sequence[RelayRequest]) -> float:
+    """The same with tables of multiples for all its points, as the relayer has them soon."""
+    signed = [(request_hash(request), request.meta.signature) for request in requests]
+    tables = PointTables()
+
+    def verify(number: int) -> None:
+        digest, signature = signed[number % len(signed)]
+        if not verify_ring_signature(digest, parse_ring_signature(signature), tables):
+            raise AssertionError("a sample signature does not verify")
+
+    for number in range(TABLE_USES):
+        verify(number)
     return cpu_us(verify)
 
 
@@ -55,6 +73,7 @@ def relay_figures() -> list[Figure]:
     response = sign_response(parties.header, payload, parties.supplier)
     return [
         at_most("ring_verify_us", ring_verify_us(requests), "us", 250),
+        Figure("ring_verify_hot_us", ring_verify_hot_us(requests), "us"),
         at_most(
             "sign_us",
             cpu_us(lambda _: sign_response(parties.header, payload, parties.supplier)),
