@@ -6,6 +6,7 @@ Source: cosmos-sdk: x/auth/ante; poktroll: app/ante.go.
 from __future__ import annotations
 
 import base64
+from decimal import ROUND_CEILING
 from typing import TYPE_CHECKING
 
 from cosmpy.protos.cosmos.crypto.secp256k1.keys_pb2 import PubKey
@@ -141,10 +142,11 @@ def _deduct_fee(ctx: Context, tx: Transaction, min_gas_price_upokt: Decimal) -> 
         raise SDK_INVALID_GAS_LIMIT("must provide positive gas")
     coins = tuple((each.denom, int(each.amount)) for each in tx.fee.amount if each.amount.isdigit())
     if ctx.mode in {Mode.CHECK, Mode.RECHECK} and min_gas_price_upokt:
-        required = -(-min_gas_price_upokt * tx.fee.gas_limit // 1)
+        price = min_gas_price_upokt * tx.fee.gas_limit
+        required = int(price.to_integral_value(ROUND_CEILING))
         if dict(coins).get("upokt", 0) < required:
             raise SDK_INSUFFICIENT_FEE(
-                f"insufficient fees; got: {bank.coins_text(coins)} required: {required:.0f}upokt"
+                f"insufficient fees; got: {bank.coins_text(coins)} required: {required}upokt"
             )
     if tx.fee.granter:
         raise SDK_NOT_SUPPORTED("fee grants are not enabled")

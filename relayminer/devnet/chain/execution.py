@@ -143,7 +143,8 @@ def _start(ctx: Context, raw: bytes) -> Transaction:
     tx = decode_transaction(raw)
     ante.check_messages(tx)
     ctx.gas.used = 0
-    ctx.gas.limit = tx.fee.gas_limit
+    # Before the first block nothing is metered.
+    ctx.gas.limit = tx.fee.gas_limit if ctx.height else None
     return tx
 
 
