@@ -37,7 +37,7 @@ from relayminer.service import ServiceGroup
 from relayminer.state.block_events import BlockEvents
 from relayminer.state.embedded import open_store
 from relayminer.state.gateway import Redis
-from relayminer.state.leases import owner_id
+from relayminer.state.identity import free_leases, living_identity
 from relayminer.state.names import KeyNames
 from relayminer.telemetry.control import ControlPlane
 from relayminer.telemetry.health import Health
@@ -110,32 +110,41 @@ async def running(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[F
     """All services of `roles`, started; stopped in the opposite order at the end of the block."""
     keys = _keys(settings, roles)
     stop_seconds = settings.relayer.drain_seconds + STOP_MARGIN_SECONDS
-    async with (
-        open_store(settings.redis, settings.home) as url,
-        ChainQueries(settings.chain) as queries,
-        ServiceGroup(stop_seconds) as group,
-    ):
-        base = _foundation(settings, Redis(url, settings.redis), queries)
-        await group.start(base.redis)
-        if settings.control.enabled:
-            await group.start(ControlPlane(settings.control.listen, base.metrics, base.health))
-        await group.start(base.follower)
-        await group.start(base.caches)
-        await group.start(_heights(base))
-        if Role.CACHE_LEADER in roles:
-            await group.start(_leader(base))
-        if Role.MINER in roles:
-            await group.start(_miner(base, keys))
-        if Role.RELAYER in roles:
-            await group.start(_relayer(base, keys))
-        _log.info(
-            "started",
-            roles=sorted(role.value for role in roles),
-            height=base.moment.height,
-            suppliers=list(keys.addresses),
-            home=str(settings.home),
-        )
-        yield base
+    name = settings.miner.consumer_name or f"miner-{socket.gethostname()}"
+    with living_identity(settings.home, name) as identity:
+        async with (
+            open_store(settings.redis, settings.home) as url,
+            ChainQueries(settings.chain) as queries,
+            ServiceGroup(stop_seconds) as group,
+        ):
+            base = _foundation(settings, Redis(url, settings.redis), queries, identity.owner)
+            await _start_foundation(base, group)
+            await free_leases(base.redis, base.names, identity.dead, keys)
+            if Role.CACHE_LEADER in roles:
+                await group.start(_leader(base))
+            if Role.MINER in roles:
+                await group.start(_miner(base, keys))
+            if Role.RELAYER in roles:
+                await group.start(_relayer(base, keys))
+            _log.info(
+                "started",
+                roles=sorted(role.value for role in roles),
+                height=base.moment.height,
+                suppliers=list(keys.addresses),
+                home=str(settings.home),
+            )
+            yield base
+
+
+async def _start_foundation(base: Foundation, group: ServiceGroup) -> None:
+    """Start what every role needs; returns when the present height is known."""
+    await group.start(base.redis)
+    if base.settings.control.enabled:
+        control = base.settings.control.listen
+        await group.start(ControlPlane(control, base.metrics, base.health))
+    await group.start(base.follower)
+    await group.start(base.caches)
+    await group.start(_heights(base))
 
 
 def _keys(settings: Settings, roles: frozenset[Role]) -> SupplierKeys:
@@ -150,7 +159,7 @@ def _keys(settings: Settings, roles: frozenset[Role]) -> SupplierKeys:
     return keys
 
 
-def _foundation(settings: Settings, redis: Redis, queries: ChainQueries) -> Foundation:
+def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: str) -> Foundation:
     metrics, health = Metrics(), Health()
     names = KeyNames(settings.redis.namespace)
     moment = ChainMoment(settings.chain.block_time_seconds)
@@ -174,7 +183,7 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries) -> Foun
         ),
         metrics=metrics,
         health=health,
-        owner=owner_id(settings.miner.consumer_name or f"miner-{socket.gethostname()}"),
+        owner=owner,
     )
 
 

@@ -13,14 +13,14 @@ from relayminer.state.errors import StateError
 if TYPE_CHECKING:
     from relayminer.state.tally import TallyStore
 
-FLUSH_SECONDS: Final = 1.0
+FLUSH_SECONDS: Final = 0.25
 MAX_COUNTERS: Final = 100_000
 
 _log = structlog.get_logger("relayminer.relayer")
 
 
 class Tally:
-    """Counts in memory; `run` adds them to the store once a second, `flush` at once."""
+    """Counts in memory; `run` adds them to the store now and then, `flush` at once."""
 
     def __init__(self, store: TallyStore) -> None:
         self._store = store
