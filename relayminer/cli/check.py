@@ -64,7 +64,10 @@ def show(findings: Sequence[Finding]) -> None:
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table("check", "", "found", "what to do")
+    table = Table(show_lines=False)
+    for title in ("check", "", "found", "what to do"):
+        # Folded, not cut: addresses and paths are there to be copied.
+        table.add_column(title, overflow="fold")
     for finding in findings:
         style = STYLES[finding.result]
         table.add_row(

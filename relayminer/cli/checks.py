@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 OK, WARN, FAIL = "ok", "warn", "fail"
 
 STORE_SECONDS = 20.0
+"""For starting the embedded store, which reads its log first."""
 BACKEND_SECONDS = 5.0
 MAX_SUPPLIERS = 200
 """Suppliers looked up on the chain; a fleet has more than a person reads."""
@@ -133,8 +134,9 @@ async def check_store(settings: Settings) -> AsyncIterator[Finding]:
     url = settings.redis.url
     embedded = url == EMBEDDED
     subject = "store"
+    seconds = STORE_SECONDS if embedded else settings.redis.command_timeout_seconds * 2
     try:
-        with trio.fail_after(STORE_SECONDS):
+        with trio.fail_after(seconds):
             async with open_store(settings.redis, settings.home) as where:
                 version = await _store_version(where, settings)
     except trio.TooSlowError:

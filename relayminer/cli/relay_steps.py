@@ -235,7 +235,8 @@ def _signature_step(signed: bytes, payload: bytes, sender: Sender) -> Step:
 def _answer_steps(record: RelayRecord, url: str, supplier: str, size: int) -> list[Step]:
     sent = f"POST {url}, {size} bytes, to supplier {supplier}"
     if not record.ok and not record.status:
-        return [Step("the relayer answers", ok=False, details=(sent, record.error))]
+        remedy = "is `relayminer run` up there, serving this service with this supplier's key?"
+        return [Step("the relayer answers", ok=False, details=(sent, record.error, remedy))]
     return [
         Step("the relayer answers", ok=True, details=(sent,)),
         Step(
