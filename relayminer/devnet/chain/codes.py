@@ -50,14 +50,10 @@ SDK_INVALID_GAS_LIMIT = Registered("sdk", 41, "invalid gas limit")
 SDK_TX_TIMEOUT = Registered("sdk", 42, "tx timeout")
 
 # Errors of poktroll, x/proof/types/errors.go.
-PROOF_INVALID_SIGNER = Registered(
-    "proof", 1100, "expected gov account as only signer for proposal message"
-)
 PROOF_INVALID_ADDRESS = Registered("proof", 1101, "invalid address")
 PROOF_SUPPLIER_NOT_FOUND = Registered("proof", 1102, "supplier not found")
 PROOF_INVALID_SERVICE = Registered("proof", 1103, "invalid service in supplier")
 PROOF_INVALID_ROOT = Registered("proof", 1104, "invalid root hash")
-PROOF_INVALID_QUERY = Registered("proof", 1105, "invalid query request")
 PROOF_CLAIM_NOT_FOUND = Registered("proof", 1106, "claim not found")
 PROOF_NOT_FOUND = Registered("proof", 1107, "proof not found")
 PROOF_INVALID_PROOF = Registered("proof", 1108, "invalid proof")
@@ -67,7 +63,6 @@ PROOF_INVALID_HEADER = Registered("proof", 1115, "invalid session header")
 PROOF_INVALID_SESSION_ID = Registered("proof", 1116, "invalid session ID")
 PROOF_INVALID_SESSION_END = Registered("proof", 1117, "invalid session end height")
 PROOF_INVALID_SESSION_START = Registered("proof", 1118, "invalid session start height")
-PROOF_PARAM_NAME_INVALID = Registered("proof", 1119, "the provided param name is invalid")
 PROOF_PARAM_INVALID = Registered("proof", 1120, "the provided param is invalid")
 PROOF_CLAIM_OUTSIDE_WINDOW = Registered(
     "proof", 1121, "claim attempted outside of the session's claim window"
@@ -107,12 +102,8 @@ SESSION_APPLICATION_NOT_ACTIVE = Registered("session", 1109, "application is not
 SESSION_PARAM_INVALID = Registered("session", 1110, "the provided param is invalid")
 
 # Errors of poktroll, x/shared/types/errors.go.
-SHARED_INVALID_SIGNER = Registered(
-    "shared", 1100, "expected gov account as only signer for proposal message"
-)
 SHARED_PARAM_INVALID = Registered("shared", 1103, "the provided param is invalid")
 SHARED_UNAUTHORIZED_SUPPLIER_UPDATE = Registered("shared", 1105, "unauthorized supplier update")
-SHARED_INVALID_REV_SHARE = Registered("shared", 1106, "invalid revenue share configuration")
 SHARED_INVALID_SERVICE = Registered("shared", 1107, "invalid service")
 SHARED_INVALID_SERVICE_ID = Registered("shared", 1108, "invalid service ID")
 SHARED_INVALID_SERVICE_NAME = Registered("shared", 1109, "invalid service name")

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from relayminer.devnet.chain.values import Block, Event, IncludedTx
 
 DEFAULT_LIMIT = 100
-HASH_LENGTH = 32
 
 
 def auth_params(

@@ -10,7 +10,6 @@ from relayminer.errors import RelayMinerError
 class GrpcCode(IntEnum):
     """The gRPC status codes that the chain uses."""
 
-    OK = 0
     UNKNOWN = 2
     INVALID_ARGUMENT = 3
     NOT_FOUND = 5

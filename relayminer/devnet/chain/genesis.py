@@ -121,7 +121,7 @@ def build_state(genesis: Genesis) -> Store:
         _load_accounts(store, app_state)
         _load_params(store, app_state)
         _load_actors(store, app_state)
-        _load_validators(store, app_state, genesis)
+        _load_validators(store, app_state)
     except (json_format.ParseError, KeyError, TypeError, ValueError) as error:
         raise GenesisError(f"the genesis does not fit: {error}") from error
     for name in accounts.MODULE_PERMISSIONS:
@@ -204,10 +204,9 @@ def _load_supplier(store: Store, supplier: shared_pb2.Supplier) -> None:
     store.set(SUPPLIERS, record.operator_address, record)
 
 
-def _load_validators(store: Store, app_state: Mapping[str, Any], genesis: Genesis) -> None:
+def _load_validators(store: Store, app_state: Mapping[str, Any]) -> None:
     """The validators of the genesis transactions, with their stake moved to the bonded pool."""
     pool = module_address("bonded_tokens_pool")
-    public_key = bytes(genesis.consensus_key().verify_key)
     for tx in app_state.get("genutil", {}).get("gen_txs", ()):
         for message in tx["body"]["messages"]:
             if not str(message.get("@type", "")).endswith("MsgCreateValidator"):
@@ -219,7 +218,7 @@ def _load_validators(store: Store, app_state: Mapping[str, Any], genesis: Genesi
             store.set(
                 VALIDATORS,
                 operator,
-                Validator(operator, account, public_key, stake, rate, ((account, stake),)),
+                Validator(operator, account, stake, rate, ((account, stake),)),
             )
             held = store.get(BALANCES, (account, UPOKT)) or 0
             if held < stake:

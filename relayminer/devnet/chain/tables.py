@@ -39,7 +39,6 @@ class Validator:
 
     operator_address: str
     account_address: str
-    consensus_public_key: bytes
     stake_upokt: int
     commission_rate: Decimal
     delegations_upokt: tuple[tuple[str, int], ...]
