@@ -164,11 +164,34 @@ class Admission:
                 self._book.set_ring(context, ring)
             relay.forms = context.forms(relay)
             digest = relay.forms.request_digest(relay.request.payload)
-            self._check_ring(relay, context.ring, digest)
+            try:
+                self._check_ring(relay, context.ring, digest)
+            except InvalidRelayError:
+                # A gateway may have been delegated to since the ring was built.
+                renewed = await self._book.renewed_ring(context)
+                if renewed is None:
+                    raise
+                self._check_ring(relay, renewed, digest)
         else:
             context = await self._meet(relay)
         relay.context = context
         return context
+
+    def check_known(self, relay: Relay) -> None:
+        """What can be said against a relay before the backend works for it, without curve work.
+
+        For optimistic services; `verify` follows after the answer.
+
+        Raises:
+            InvalidRelayError: the session is known, and the relay is not of it.
+        """
+        context = self._book.find(relay.session_id)
+        if context is None:
+            return
+        if not _same_header(context, relay):
+            raise InvalidRelayError("session header mismatch")
+        check_timing(context.end_height, context.grace_end_height, relay.arrival_height)
+        self._check_member(context, relay)
 
     async def _meet(self, relay: Relay) -> SessionContext:
         """A relay of a session that nobody has vouched for yet."""

@@ -20,7 +20,7 @@ from relayminer.protocol.ring_members import (
 )
 from relayminer.protocol.session import session_end
 from relayminer.protocol.windows import session_windows
-from relayminer.relayer.errors import InvalidRelayError, UnavailableError
+from relayminer.relayer.errors import InvalidRelayError, RefusedError, UnavailableError
 from relayminer.relayer.relay import SessionContext
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from relayminer.relayer.view import ChainView
 
 RING_SECONDS = 60.0
+RING_RENEWAL_SECONDS = 5.0
+"""A ring younger than this is not asked for again, however many signatures it refuses."""
 
 
 class LookupLimit:
@@ -123,6 +125,22 @@ class SessionBook:
             ) from error
         except ProtocolError as error:
             raise InvalidRelayError(f"ring signature verification failed: {error}") from error
+
+    async def renewed_ring(self, context: SessionContext) -> frozenset[bytes] | None:
+        """The ring by the application's record as it is on chain now; None when that is no news."""
+        built_at = context.ring_expires_at - RING_SECONDS
+        if self._clock() - built_at < RING_RENEWAL_SECONDS:
+            return None
+        known = context.ring
+        # Whatever comes out, the next forgery does not ask again.
+        self.set_ring(context, known)
+        try:
+            await self._view.refresh_application(context.application)
+            ring = await self.ring(context.application, context.end_height)
+        except (CacheError, RefusedError):
+            return None
+        self.set_ring(context, ring)
+        return None if ring == known else ring
 
     def _allow_lookup(self) -> None:
         if not self._limit.take():

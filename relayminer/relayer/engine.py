@@ -11,6 +11,7 @@ from relayminer.plugin import RelayAnswer
 from relayminer.relayer.answer import error_answer, refusal_answer
 from relayminer.relayer.errors import RefusedError
 from relayminer.relayer.metrics import unknown_route
+from relayminer.telemetry.metrics import UNKNOWN
 
 if TYPE_CHECKING:
     from relayminer.cache.moment import ChainMoment
@@ -155,6 +156,7 @@ class RelayEngine:
         return RelayAnswer(200, body, _content_type(relay.outer_headers), _retried(retries))
 
     async def _serve_optimistically(self, relay: Relay) -> RelayAnswer:
+        self._admission.check_known(relay)
         response, retries = await self._forwarder.forward(relay)
         body, stored_response = self._signer.sign(relay, response)
         if not self._background.submit(lambda: self._account(relay, stored_response)):
@@ -205,7 +207,9 @@ class RelayEngine:
             raise
 
     def _dropped(self, relay: Relay, reason: str) -> None:
-        self._metrics.dropped.bind(relay.service, relay.application, reason).value += 1
+        # A label is not a forger's to choose: the name counts once the relay is verified.
+        application = UNKNOWN if relay.context is None else relay.application
+        self._metrics.dropped.bind(relay.service, application, reason).value += 1
 
 
 def _content_type(headers: Headers) -> bytes:

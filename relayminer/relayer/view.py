@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relayminer.cache.errors import AbsentError
-from relayminer.protocol.address import address_of
 from relayminer.protocol.difficulty import BASE_TARGET
 
 if TYPE_CHECKING:
@@ -65,6 +64,10 @@ class ChainView:
         application: Application = await self._application.get(address)
         return application
 
+    async def refresh_application(self, address: str) -> None:
+        """Ask the chain for the application's record, whatever the caches hold."""
+        await self._application.refresh(address)
+
     def application_is_cached(self, address: str) -> bool:
         """Whether `application` needs nobody's answer."""
         return self._application.get_cached(address) is not None
@@ -104,8 +107,3 @@ class ChainView:
     async def supplier(self, address: str) -> Any:
         """The supplier's registry state."""
         return await self._supplier.get(address)
-
-
-def is_key_of(address: str, public_key: bytes) -> bool:
-    """Whether an account's key belongs to its address: a cache is not trusted blindly."""
-    return address_of(public_key) == address

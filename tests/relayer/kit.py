@@ -107,6 +107,7 @@ class SmallChain:
         self.params = shared_params()
         self.application_key = SigningKey.from_seed(b"application")
         self.gateway_key = SigningKey.from_seed(b"gateway")
+        self.gateway_keys = [self.gateway_key]
         self.supplier_keys = [SigningKey.from_seed(b"supplier %d" % n) for n in range(suppliers)]
         self.stake_upokt = stake_upokt
         self.asked: list[str] = []
@@ -177,7 +178,7 @@ class SmallChain:
         return application_pb2.Application(
             address=address,
             stake=coin_pb2.Coin(denom="upokt", amount=str(self.stake_upokt)),
-            delegatee_gateway_addresses=[self.gateway_key.address],
+            delegatee_gateway_addresses=[key.address for key in self.gateway_keys],
         )
 
     async def supplier(self, address: str) -> shared_pb2.Supplier:
@@ -193,7 +194,7 @@ class SmallChain:
     async def account(self, address: str) -> Account:
         """Of the application or the gateway."""
         self._ask(f"account {address}")
-        for key in (self.application_key, self.gateway_key):
+        for key in (self.application_key, *self.gateway_keys):
             if key.address == address:
                 return Account(address, 1, 0, key.public_key)
         raise NotFoundError(f"no account {address}")

@@ -167,7 +167,7 @@ async def test_an_optimistic_forgery_is_never_logged(redis_url: str) -> None:
             while not b.value(
                 "ha_relayer_relays_dropped_total",
                 service_id=SERVICE,
-                application=b.chain.application_key.address,
+                application="unknown",
                 reason="validation_failed",
             ):
                 await trio.lowlevel.checkpoint()
@@ -228,3 +228,33 @@ async def test_a_kept_connection_to_the_backend_is_used_again(redis_url: str) ->
         for _ in range(5):
             await served(b)
         assert backend.connections == 1
+
+
+async def test_a_gateway_that_was_just_delegated_to_is_served(redis_url: str) -> None:
+    """A ring that refuses is built anew from the chain, seldom, before the relay is refused."""
+    newcomer = SigningKey.from_seed(b"newcomer")
+    chain = SmallChain()
+    async with bench(redis_url, chain=chain) as b:
+        await served(b)
+        [context] = b.relayer._book.contexts()
+        ring = [chain.application_key.public_key, newcomer.public_key]
+        request = signed_request(chain, ring=ring, signer=newcomer)
+        client = await connect(b.address)
+        assert (await client.send(request_body(request))).status == 403
+        chain.gateway_keys.append(newcomer)
+        context.ring_expires_at -= 10
+        assert (await client.send(request_body(request))).status == 200
+        client.wire.close()
+
+
+async def test_an_optimistic_relay_of_the_wrong_session_costs_no_backend(redis_url: str) -> None:
+    """What a known session already disproves is refused before the answer."""
+    async with bench(redis_url, configure=OPTIMISTIC) as b:
+        await served(b)
+        await logged_soon(b, 1)
+        request = signed_request(b.chain)
+        request.meta.session_header.session_end_block_height = 19
+        client = await connect(b.address)
+        assert (await client.send(request_body(request))).status == 403
+        client.wire.close()
+        assert len(b.backend.requests) == 1
