@@ -83,6 +83,27 @@ def make_genesis(
         "genutil": {"gen_txs": [_gen_tx(keys["validator1"])]},
         **_modules(addresses, params or {}),
     }
+    _add_actors(app_state, addresses, service_ids, (count, suppliers, gateways), relayer_url)
+    document = {
+        "app_name": "pocket",
+        "genesis_time": genesis_time,
+        "chain_id": chain_id,
+        "initial_height": 1,
+        "app_state": app_state,
+    }
+    secrets = {key.address: key.export_secret() for key in keys.values()}
+    return load_genesis(document, GenesisKeys(secrets, addresses))
+
+
+def _add_actors(
+    app_state: dict[str, Any],
+    addresses: Mapping[str, str],
+    service_ids: Sequence[str],
+    counts: tuple[int, int, int],
+    relayer_url: str,
+) -> None:
+    """Services and who is staked; `counts` are those of applications, suppliers, gateways."""
+    applications, suppliers, gateways = counts
     app_state["service"]["serviceList"] = [
         {
             "id": service_id,
@@ -100,7 +121,7 @@ def make_genesis(
             "service_configs": [{"service_id": service_ids[index % len(service_ids)]}],
             "delegatee_gateway_addresses": gateway_addresses,
         }
-        for index in range(count)
+        for index in range(applications)
     ]
     app_state["gateway"]["gatewayList"] = [
         {"address": address, "stake": _coin(GATEWAY_STAKE_UPOKT)} for address in gateway_addresses
@@ -109,15 +130,6 @@ def make_genesis(
         _supplier(addresses[f"supplier{index}"], service_ids, relayer_url)
         for index in range(1, suppliers + 1)
     ]
-    document = {
-        "app_name": "pocket",
-        "genesis_time": genesis_time,
-        "chain_id": chain_id,
-        "initial_height": 1,
-        "app_state": app_state,
-    }
-    secrets = {key.address: key.export_secret() for key in keys.values()}
-    return load_genesis(document, GenesisKeys(secrets, addresses))
 
 
 def _service_ids(services: int | Sequence[str]) -> list[str]:
