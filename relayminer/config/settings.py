@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import attrs
 from attrs import field, frozen
 
 from relayminer.config.masking import masked_headers_repr, masked_url_repr
@@ -265,8 +264,3 @@ class Settings:
     cache: CacheSettings = CacheSettings()
     control: ControlSettings = ControlSettings()
     logging: LoggingSettings = LoggingSettings()
-
-
-def with_home(settings: Settings, home: Path) -> Settings:
-    """`settings` with another data directory."""
-    return attrs.evolve(settings, home=home)

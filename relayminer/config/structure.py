@@ -126,8 +126,7 @@ def _converter() -> cattrs.Converter:
     for kind, hook in hooks:
         converter.register_structure_hook(kind, hook)
 
-    @converter.register_structure_hook_factory(attrs.has)
-    def settings_hook(kind: type) -> Callable[[Any, type], Any]:
+    def for_settings(kind: type) -> Callable[[Any, type], Any]:
         structure: Callable[[Any, type], Any] = make_dict_structure_fn(kind, converter)
 
         def hook(value: Any, kind: type) -> Any:
@@ -138,16 +137,17 @@ def _converter() -> cattrs.Converter:
         return hook
 
     # A container is looked at before cattrs walks it, so that a wrong one has a clear message.
-    @converter.register_structure_hook_factory(is_mapping)
-    def mapping_hook(kind: Any) -> Callable[[Any, Any], Any]:
+    def for_mapping(kind: Any) -> Callable[[Any, Any], Any]:
         structure = mapping_structure_factory(kind, converter)
         return lambda value, kind: structure(_mapping(value), kind)
 
-    @converter.register_structure_hook_factory(is_homogeneous_tuple)
-    def tuple_hook(kind: Any) -> Callable[[Any, Any], Any]:
+    def for_tuple(kind: Any) -> Callable[[Any, Any], Any]:
         structure = homogenous_tuple_structure_factory(kind, converter)
         return lambda value, kind: structure(_sequence(value), kind)
 
+    converter.register_structure_hook_factory(attrs.has, for_settings)
+    converter.register_structure_hook_factory(is_mapping, for_mapping)
+    converter.register_structure_hook_factory(is_homogeneous_tuple, for_tuple)
     return converter
 
 

@@ -37,8 +37,8 @@ def read_keyring(settings: KeyringSettings) -> Found:
     found = Found()
     if settings.backend not in _READABLE:
         found.problems.append(
-            f"keyring backend {settings.backend!r} cannot be read from here: export its keys into"
-            " a keyring with backend `file`, or into a keys_file"
+            f"keyring {settings.app_name!r} of backend {settings.backend!r} cannot be read from"
+            " here: export its keys into a keyring with backend `file`, or into a keys_file"
         )
         return found
     directory = (settings.dir or DEFAULT_DIRECTORY).expanduser() / _READABLE[settings.backend]
