@@ -105,6 +105,7 @@ class Settlement:
         scope.cancel()
 
     async def _follow(self, from_height: int) -> None:
+        self._metrics.settled_height.value = from_height - 1
         async for height, events in self._blocks.events(from_height):
             while True:
                 if await self._record_block(height, events):

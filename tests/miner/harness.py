@@ -226,7 +226,7 @@ class Rig:
         for _ in range(blocks):
             await until(lambda: self.driven() == self.chain.height)
             self.chain.advance()
-        await until(lambda: self.driven() == self.chain.height)
+        await until(lambda: self.driven() == self.settled_height() == self.chain.height)
 
     async def step_to(self, height: int) -> None:
         """Commit blocks until `height`."""
