@@ -1,0 +1,200 @@
+"""Who owns a supplier, and what a loss of it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from relayminer.miner.ownership import Ownership
+from relayminer.state.leases import Lease, owner_id
+from relayminer.telemetry.metrics import Gauge
+from tests.miner.harness import Rig, session_ids, suppliers, until
+
+if TYPE_CHECKING:
+    import pytest
+
+    from relayminer.miner.service import MinerService
+
+A, B = session_ids(2)
+
+
+def lease_for(mine: Rig, owner: str, ttl_seconds: float = 0.6) -> Lease:
+    """A lease on the rig's supplier."""
+    return Lease(
+        mine.redis,
+        mine.names.miner_claim_key(mine.supplier),
+        mine.names,
+        owner=owner,
+        ttl_seconds=ttl_seconds,
+    )
+
+
+class Work:
+    """Work that says when it runs."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.started = 0
+
+    async def __call__(self, supplier: str, lease: Lease) -> None:
+        """Work until stopped."""
+        assert supplier
+        assert lease.held
+        self.running += 1
+        self.started += 1
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.running -= 1
+
+
+def owning(mine: Rig, work: Work, name: str, ttl_seconds: float = 0.6) -> Ownership:
+    """A process that wants the rig's supplier."""
+    owner = owner_id(name)
+    ownership = Ownership(
+        lambda _: lease_for(mine, owner, ttl_seconds),
+        work,
+        ttl_seconds=ttl_seconds,
+        renew_seconds=0.1,
+        owned=Gauge(),
+    )
+    ownership.want([mine.supplier])
+    return ownership
+
+
+async def test_one_owner_and_takeover(mine: Rig) -> None:
+    """Of two processes one works; when it gives up the other one begins, and not before."""
+    first, second = Work(), Work()
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+
+        async def run_first() -> None:
+            with scope:
+                await owning(mine, first, "one").run()
+
+        nursery.start_soon(run_first)
+        await until(lambda: first.running == 1)
+        nursery.start_soon(owning(mine, second, "two").run)
+        await trio.sleep(0.8)
+        assert (first.running, second.running) == (1, 0)
+        scope.cancel()
+        await until(lambda: second.running == 1)
+        assert first.running == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stolen_lease_stops_the_work(mine: Rig) -> None:
+    """Work stops when the lease is in other hands, and begins again when it is free."""
+    work = Work()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(owning(mine, work, "one").run)
+        await until(lambda: work.running == 1)
+        await mine.redis.command("SET", mine.names.miner_claim_key(mine.supplier), "a-go-miner")
+        await until(lambda: work.running == 0)
+        await mine.redis.command("DEL", mine.names.miner_claim_key(mine.supplier))
+        await until(lambda: work.started == 2)
+        nursery.cancel_scope.cancel()
+
+
+async def test_work_stops_before_the_lease_can_expire(
+    mine: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When renewing hangs, our own deadline stops the work while the lease is still ours."""
+    work = Work()
+    seen: list[bytes | None] = []
+
+    async def hang(_: Lease) -> bool:
+        await trio.sleep_forever()
+        return True
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(owning(mine, work, "one", ttl_seconds=2.0).run)
+        await until(lambda: work.running == 1)
+        monkeypatch.setattr(Lease, "renew", hang)
+        release = Lease.release
+
+        async def look(self: Lease) -> bool:
+            seen.append(await mine.redis.command("GET", self.key))
+            return await release(self)
+
+        monkeypatch.setattr(Lease, "release", look)
+        await until(lambda: work.running == 0)
+        await until(lambda: bool(seen))
+        assert seen[0] is not None
+        nursery.cancel_scope.cancel()
+
+
+async def test_keys_that_come_and_go(mine: Rig) -> None:
+    """A key that is added is mined for, one that is removed is given up, others go on."""
+    keys = suppliers(2)
+    mine.keys = keys[:1]
+    second = keys[1].address
+    await mine.log(A, 2)
+    await mine.log(B, 3, supplier_operator_address=second)
+    async with mine.mining() as service:
+        await mine.counted(A, 2)
+        service.set_keys({key.address: key for key in keys})
+        await mine.counted(B, 3, second)
+        service.set_keys({second: keys[1]})
+        with trio.fail_after(10):
+            while await mine.redis.command("EXISTS", mine.names.miner_claim_key(mine.supplier)):  # noqa: ASYNC110 - another program's key
+                await trio.sleep(0.01)
+        await mine.log(B, 1, first=3, supplier_operator_address=second)
+        await mine.counted(B, 4, second)
+
+
+async def test_two_miners_never_lose_or_double(mine: Rig) -> None:
+    """A second miner waits; when the first one is stopped it goes on, in the middle of a window."""
+    await mine.log(A, 5)
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+        first = mine.service()
+
+        async def run(service: MinerService) -> None:
+            with scope:
+                await service.run()
+
+        nursery.start_soon(run, first)
+        await mine.counted(A, 5)
+        await mine.step_to(12)
+        scope.cancel()
+        async with mine.mining():
+            await mine.step_to(22)
+            assert mine.claimed_counts() == mine.sent
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_fenced_owner_changes_nothing(mine: Rig) -> None:
+    """A miner whose token is old is stopped at its next write, and its relays stay in the log."""
+    mine.settings = attrs.evolve(mine.settings, lease_ttl_seconds=30, lease_renew_seconds=20)
+    await mine.log(A, 2)
+    async with mine.mining():
+        await mine.counted(A, 2)
+        # Somebody else has taken the lease in the meantime, as after a long stop of this process.
+        await mine.redis.command("DEL", mine.names.miner_claim_key(mine.supplier))
+        other = lease_for(mine, "other-1", ttl_seconds=30)
+        assert await other.acquire()
+        await mine.log(A, 3, first=2)
+        family = mine.metrics._families["ha_miner_supplier_claimed_count"]
+        await until(lambda: sum(one.value for one in family._known.values()) == 0)  # type: ignore[attr-defined]
+        record = await mine.record(A)
+        assert record is not None
+        assert record.relay_count == 2
+        assert await mine.redis.command("XLEN", mine.names.stream_key(mine.supplier)) == 3
+
+
+async def test_one_suppliers_trouble_is_its_own(mine: Rig) -> None:
+    """A supplier whose records cannot be read is retried; the other ones mine on."""
+    keys = suppliers(2)
+    mine.keys = keys
+    second = keys[1].address
+    index = mine.names.miner_sessions_index_key(mine.supplier)
+    await mine.redis.command("SET", index, "not a set")
+    await mine.log(A, 2)
+    await mine.log(B, 3, supplier_operator_address=second)
+    async with mine.mining():
+        await mine.counted(B, 3, second)
+        await mine.redis.command("DEL", index)
+        await mine.counted(A, 2)
