@@ -51,4 +51,7 @@ def _detached(stream: trio.SocketStream) -> socket.socket:
 
 
 def _reason(error: BaseException) -> BaseException:
-    return error.__cause__ or error
+    reason = error.__cause__ or error
+    while isinstance(reason, BaseExceptionGroup):
+        reason = reason.exceptions[0]
+    return reason
