@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -21,6 +22,11 @@ FAILED = 1
 UNUSABLE = 2
 """Exit code: the command line or the configuration cannot be used."""
 
+LISTEN_HINT = (
+    "does another process listen at relayer.listen or control.listen?"
+    " `relayminer check --config FILE` says which one"
+)
+
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The errors of a group, or the error itself."""
@@ -36,7 +42,7 @@ def explained(error: BaseException) -> int:
     errors = list(leaves(error))
     if any(isinstance(one, KeyboardInterrupt) for one in errors):
         raise click.Abort
-    if not all(isinstance(one, RelayMinerError) for one in errors):
+    if not all(isinstance(one, RelayMinerError) or system_failure(one) for one in errors):
         raise error
     code = FAILED
     for one in errors:
@@ -44,8 +50,19 @@ def explained(error: BaseException) -> int:
             show_problems(one.problems)
             code = UNUSABLE
         else:
-            click.echo(f"Error: {one}", err=True)
+            click.echo(f"Error: {system_failure(one) or one}", err=True)
     return code
+
+
+def system_failure(error: BaseException) -> str:
+    """What to say of an address or a file that the system does not give us; empty for others."""
+    if not isinstance(error, OSError):
+        return ""
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if error.errno in {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}:
+        return f"cannot listen: {error.strerror}: {LISTEN_HINT}"
+    return ""
 
 
 def show_problems(problems: Sequence[Problem]) -> None:

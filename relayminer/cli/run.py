@@ -22,6 +22,11 @@ node of the chain.
   to run it                 relayminer run --config relayminer.yaml
 """
 
+ALONE = """\
+Note: this process has only a part of the roles, and its store is the embedded one of {home}.
+Processes on this machine with the same --home share it; for others set redis.url.
+"""
+
 
 @click.command(
     epilog="Example: relayminer run --config relayminer.yaml --roles relayer,miner,cache-leader"
@@ -45,10 +50,13 @@ def run(context: click.Context, *, config: Path | None, roles: str, home: Path |
         context.exit(UNUSABLE)
     # Imported here: they bring in the whole service, and a mistyped file is told without it.
     from relayminer.config.load import load  # noqa: PLC0415
-    from relayminer.roles import parse_roles  # noqa: PLC0415
+    from relayminer.config.settings import EMBEDDED  # noqa: PLC0415
+    from relayminer.roles import Role, parse_roles  # noqa: PLC0415
 
     wanted = parse_roles(roles)
     settings = load(config, overrides(home))
+    if settings.redis.url == EMBEDDED and not {Role.RELAYER, Role.MINER} <= wanted:
+        click.echo(ALONE.format(home=settings.home), err=True, nl=False)
     from relayminer.app import run_process  # noqa: PLC0415
 
     run_process(settings, wanted)

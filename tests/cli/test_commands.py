@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import subprocess
 import sys
@@ -136,6 +137,16 @@ def test_run_without_keys_says_where_to_put_them(tmp_path: Path) -> None:
     assert "keys.keys_file" in ended.err
 
 
+def test_run_says_when_a_role_would_be_alone_on_its_store(tmp_path: Path) -> None:
+    """A relayer on a private store mines for nobody: that is told, with the remedy."""
+    config = tmp_path / "ok.yaml"
+    config.write_text("{}", encoding="utf-8")
+    alone = relayminer("run", "-c", str(config), "--home", str(tmp_path), "--roles", "relayer")
+    assert "set redis.url" in alone.err
+    config.write_text("redis: {url: 'redis://127.0.0.1:1'}", encoding="utf-8")
+    assert "Note" not in relayminer("run", "-c", str(config), "--roles", "relayer").err
+
+
 def test_bad_keys_end_the_start_without_showing_them(tmp_path: Path) -> None:
     """Key files are named with their problems; nothing of a key is on any output."""
     secret = "7e36160df33d38d5425e08107e11af02bb0a0683aa383c872897798100a74a33"
@@ -170,6 +181,16 @@ def test_errors_of_groups_are_told_one_by_one(capsys: pytest.CaptureFixture[str]
     assert len(list(leaves(group))) == 2
     assert explained(group) == 1
     assert capsys.readouterr().err.splitlines() == ["Error: one", "Error: two"]
+
+
+def test_what_the_system_refuses_is_a_message(capsys: pytest.CaptureFixture[str]) -> None:
+    """A taken port and a file that cannot be written are no bugs of ours."""
+    assert explained(OSError(errno.EADDRINUSE, "Address already in use")) == 1
+    assert "control.listen" in capsys.readouterr().err
+    assert explained(PermissionError(errno.EACCES, "Permission denied", "/a/b")) == 1
+    assert capsys.readouterr().err == "Error: /a/b: Permission denied\n"
+    with pytest.raises(OSError, match="Input/output"):
+        explained(OSError(errno.EIO, "Input/output error"))
 
 
 def test_unexpected_errors_keep_their_traceback() -> None:
