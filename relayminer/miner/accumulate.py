@@ -55,8 +55,6 @@ class Added:
     """Entries that went to the dead-letter stream or came too late."""
     failed: int = 0
     """Entries that stay pending because a write failed; repeating it may work."""
-    stuck: int = 0
-    """Entries that stay pending because their session's trie cannot be read."""
 
 
 class Accumulator:
@@ -99,7 +97,6 @@ class Accumulator:
                     self._tell("checkpoint failed, its entries stay pending", info, error)
                 except TrieUnavailableError as error:
                     self._tries.drop(self._supplier, info.session_id)
-                    result.stuck += len(relays)
                     session = self._book.get(info.session_id)
                     if session is not None:
                         session.unreadable = str(error)
@@ -216,7 +213,6 @@ class Accumulator:
             if trie is None or not await with_nodes(trie, partial(_has, trie, relay.key), load)
         ]
         if lost:
-            session.late_relays += len(lost)
             result.rejected += len(lost)
             self._metrics.relays_rejected.bind(self._supplier, "late").value += len(lost)
             await self._store.append_records(

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from relayminer.protocol.pb.proof_pb2 import Claim
     from relayminer.protocol.windows import SessionWindows
 
-DRAIN_SECONDS: Final = 20.0
-"""How long a seal waits for the log to be processed."""
+DRAIN_SECONDS: Final = 5.0
+"""How long a pass waits for the log to be processed; the next one waits on."""
 LAST_BLOCKS: Final = 2
 """So many blocks before a claim window closes, a log that cannot be drained is not waited for."""
 

@@ -108,6 +108,7 @@ async def _prepare(
         return None
     if not is_due(session.proof_attempt, height, windows.proof_close_height):
         return None
+    params = await context.process.facts.proof_params(height)
     reason = await _requirement(context, session, claim, seed, height)
     if reason == proof_pb2.NOT_REQUIRED:
         await _not_required(context, session, height, "sampling")
@@ -124,6 +125,7 @@ async def _prepare(
             "requirement": proof_pb2.ProofRequirementReason.Name(reason),
             "seed": seed.hex(),
             "proof_bytes": len(proof),
+            "submission_fee_upokt": int(params.proof_submission_fee.amount or 0),
         },
     )
 

@@ -61,8 +61,6 @@ class Session:
     """Validation status of the claim when it was settled."""
     compute_units_per_relay: int = 0
     """What the chain will multiply the relay count with; 0 until it is known."""
-    late_relays: int = 0
-    """Relays that came after the seal, in this process."""
     unreadable: str = ""
     """Why the trie cannot be read back; such a trie is never claimed, for nobody could prove it."""
     trie_deleted: bool = False
