@@ -1,0 +1,16 @@
+"""Options and fixtures for all tests."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--soak` runs the full counts that an issue names; without it they are reduced."""
+    parser.addoption("--soak", action="store_true", help="run with the full counts")
+
+
+@pytest.fixture
+def soak(request: pytest.FixtureRequest) -> bool:
+    """Whether the full counts are wanted."""
+    return bool(request.config.getoption("--soak"))
