@@ -15,9 +15,6 @@ class Role(enum.Enum):
     CACHE_LEADER = "cache-leader"
 
 
-ALL_ROLES = frozenset(Role)
-
-
 class UnknownRoleError(RelayMinerError):
     """A role was named that does not exist."""
 

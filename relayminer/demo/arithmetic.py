@@ -47,7 +47,6 @@ class Shares:
 class Settlement:
     """One settled claim, and who is paid for it."""
 
-    supplier_owner: str
     revenue_shares: tuple[tuple[str, int], ...]
     """Address and whole percentage, in the order of the supplier's service configuration."""
     application: str

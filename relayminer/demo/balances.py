@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from relayminer.devnet.gateway_chain import GatewayChain
 
 UPOKT = "upokt"
-NO_VALIDATOR = ""
 
 
 @frozen(kw_only=True)
@@ -135,7 +134,6 @@ def settlements(before: Before, rows: Iterable[Row]) -> list[Settlement]:
         config = next(each for each in record.services if each.service_id == row.service_id)
         found.append(
             Settlement(
-                supplier_owner=record.owner_address,
                 revenue_shares=tuple(
                     (share.address, share.rev_share_percentage) for share in config.rev_share
                 ),

@@ -25,7 +25,6 @@ ROWS = curve.SCALAR_LENGTH
 DIGITS = 256
 POINT_BYTES = 64
 ROW_BYTES = DIGITS * POINT_BYTES
-TABLE_BYTES = ROWS * ROW_BYTES
 # Tables hand out addresses as 64-bit integers.
 POINTER_BYTES = 8
 

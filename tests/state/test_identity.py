@@ -78,3 +78,7 @@ async def test_only_leases_of_the_dead_are_freed(redis: Redis) -> None:
     assert await free_leases(redis, names, ["dead"], [SUPPLIER]) == 1
     assert await heir.acquire()
     assert not await dead.renew()
+    holder = await dead.holder()
+    assert holder is not None
+    assert holder.owner == "heir"
+    assert holder.remaining_seconds is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -93,6 +94,29 @@ def test_no_banned_calls() -> None:
     assert wrong == []
 
 
+CALLED_BY_FRAMEWORKS = (
+    "@*.command",
+    "@*.group",
+    "@*.route",
+    "@*.get",
+    "@*.post",
+    "@*.websocket",
+    "@pytest.fixture",
+    "@*.validator",
+    "@*.default",
+)
+# What looks unused to a reader of this tree: a pattern of vulture's line, and who uses it.
+USED_ELSEWHERE = {
+    r"unused method 'on_[a-z_]+'": "httptools calls its protocol's methods",
+    r"'(accesslog|errorlog|graceful_timeout|websocket_ping_interval)'": "hypercorn reads them",
+    r"'(pytestmark|pytest_[a-z_]+)'": "pytest reads them",
+    r"'format_commands'": "click calls it",
+    r"^relayminer/state/names\.py:": "the whole keyspace of the Go fleet (redis_keys.json)",
+    r"^relayminer/state/(submissions|snapshots|meter)\.py:.* variable": "fields of stored records",
+    r"^relayminer/protocol/events\.py:.* variable": "fields of chain events",
+}
+
+
 def test_no_dead_code() -> None:
     """Whatever is defined is used somewhere (tests included)."""
     found = subprocess.run(
@@ -100,18 +124,19 @@ def test_no_dead_code() -> None:
             sys.executable,
             "-m",
             "vulture",
-            "--min-confidence",
-            "60",
+            "--min-confidence=60",
             *FOLDERS,
-            "tests/tidy/vulture_allowed.py",
-            "--exclude",
-            "*_pb2.py,*_pb2.pyi",
-            "--ignore-decorators",
-            "@*.command,@*.group,@*.route,@*.get,@*.post,@*.websocket,@pytest.fixture,@*.validator,@*.default",
+            "--exclude=*_pb2.py,*_pb2.pyi",
+            f"--ignore-decorators={','.join(CALLED_BY_FRAMEWORKS)}",
         ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.stdout == ""
+    dead = [
+        line
+        for line in found.stdout.splitlines()
+        if not any(re.search(pattern, line) for pattern in USED_ELSEWHERE)
+    ]
+    assert dead == []
