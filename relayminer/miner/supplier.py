@@ -67,14 +67,12 @@ async def run_supplier(
 async def _settled_height(process: ProcessContext, store: SupplierStore, book: SessionBook) -> int:
     """Up to where settlement events were recorded.
 
-    Without a record: up to before the first block in which one of the sessions could settle, or
-    the present.
+    Without a record: up to the present, or further back to before the first block in which one of
+    the sessions could have settled.
     """
     stored = await store.settled_height()
     if stored:
         return stored
-    ends = [session.end_height for session in book]
-    if ends:
-        return min(ends)
     with process.blocks.subscribe() as blocks:
-        return (await blocks.receive()).height
+        height = (await blocks.receive()).height
+    return min([height, *(session.end_height for session in book)])
