@@ -14,7 +14,7 @@ from relayminer.demo.plan import DemoOptions
 from relayminer.demo.run import Demo
 from relayminer.telemetry.logs import set_up_logs
 
-FILE_WIDTH = 120
+TABLE_WIDTH = 96
 
 
 @click.command(
@@ -62,9 +62,9 @@ def demo(
     balance with what the protocol's arithmetic gives. Exit code 0 only if all is exact.
     """
     console = Console()
-    if not console.is_terminal:
-        # A file or a pipe has no width of its own: nothing needs to be cut off.
-        console = Console(width=FILE_WIDTH)
+    if console.width < TABLE_WIDTH:
+        # Whole numbers on wrapped lines tell more than numbers that are cut off.
+        console = Console(width=TABLE_WIDTH)
     temporary = home is None
     directory = home or Path(tempfile.mkdtemp(prefix="relayminer-demo-"))
     options = DemoOptions(

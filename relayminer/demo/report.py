@@ -35,7 +35,7 @@ def relay_table(rows: list[Row], *, faults: bool) -> Table:
     """One line per supplier and session, and their sums."""
     table = Table(
         title="Relays per supplier and session, and what they earned (uPOKT)",
-        box=box.SIMPLE_HEAD,
+        box=None,
         show_footer=True,
         pad_edge=False,
     )
@@ -51,7 +51,7 @@ def relay_table(rows: list[Row], *, faults: bool) -> Table:
 
     money("earned", sum(row.earned_upokt for row in rows))
     money("fees", sum(row.fees_upokt for row in rows))
-    table.add_column("whole")
+    table.add_column("ok")
     for row in rows:
         table.add_row(
             str(row.session_end_height),
