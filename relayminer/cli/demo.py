@@ -14,7 +14,7 @@ from relayminer.demo.plan import DemoOptions
 from relayminer.demo.run import Demo
 from relayminer.telemetry.logs import set_up_logs
 
-TABLE_WIDTH = 96
+TABLE_WIDTH = 108
 
 
 @click.command(
