@@ -1,0 +1,154 @@
+"""A relayer with a real store, real sockets and real signatures, on a chain that fits in a file."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from relayminer.cache.caches import Caches
+from relayminer.cache.metrics import CacheMetrics
+from relayminer.cache.moment import ChainMoment
+from relayminer.config.settings import (
+    BackendSettings,
+    MeteringSettings,
+    RelayerSettings,
+    ServiceSettings,
+)
+from relayminer.plugin.registry import load_cache_types, load_transports
+from relayminer.relayer.service import RelayerService
+from relayminer.state.gateway import Redis
+from relayminer.state.names import KeyNames
+from relayminer.telemetry.health import Health
+from relayminer.telemetry.metrics import Metrics
+from relayminer.testing.backend import Backend
+from relayminer.testing.small_chain import SERVICE, SmallChain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from relayminer.plugin import Transport
+    from relayminer.protocol.signature import SigningKey
+
+
+@attrs.define
+class Bench:
+    """A running relayer and everything around it."""
+
+    chain: SmallChain
+    backend: Backend
+    relayer: RelayerService
+    redis: Redis
+    names: KeyNames
+    moment: ChainMoment
+    metrics: Metrics
+    health: Health
+    nursery: trio.Nursery
+    relayer_scope: trio.CancelScope
+    relayer_stopped: trio.Event
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the relayer listens."""
+        return self.relayer.addresses[0]
+
+    async def logged(self, supplier: str | None = None) -> list[Any]:
+        """The entries of the relay log."""
+        key = self.names.stream_key(supplier or self.chain.supplier_keys[0].address)
+        entries: list[Any] = await self.redis.command("XRANGE", key, "-", "+")
+        return entries
+
+    def value(self, sample: str, **labels: str) -> float:
+        """A metric's value, 0 when it was never touched."""
+        return self.metrics.registry.get_sample_value(sample, labels) or 0.0
+
+
+def settings(backend_url: str, **changes: Any) -> RelayerSettings:
+    """Settings of a relayer with one service."""
+    service: dict[str, Any] = changes.pop("service", {})
+    backend: dict[str, Any] = changes.pop("backend", {"url": backend_url})
+    return RelayerSettings(
+        listen="127.0.0.1:0",
+        services={
+            SERVICE: ServiceSettings(backends={"jsonrpc": BackendSettings(**backend)}, **service)
+        },
+        drain_seconds=changes.pop("drain_seconds", 2.0),
+        metering=changes.pop("metering", MeteringSettings()),
+        **changes,
+    )
+
+
+@asynccontextmanager
+async def bench(
+    redis_url: str,
+    *,
+    chain: SmallChain | None = None,
+    backend: Backend | None = None,
+    height: int = 15,
+    transports: list[Transport] | None = None,
+    keys: dict[str, SigningKey] | None = None,
+    configure: Callable[[str], RelayerSettings] = settings,
+) -> AsyncIterator[Bench]:
+    """A relayer that serves, until the block ends."""
+    chain = chain or SmallChain()
+    backend = backend or Backend()
+    names = KeyNames()
+    metrics, health = Metrics(), Health()
+    async with trio.open_nursery() as nursery:
+        redis = Redis(redis_url)
+        await nursery.start(redis.run)
+        await redis.wait_connected()
+        await redis.command("FLUSHALL")
+        await nursery.start(backend.run)
+        moment = ChainMoment(30.0)
+        if height:
+            moment.observe(height)
+        caches = Caches(
+            load_cache_types(),
+            chain=chain,
+            store=redis,
+            names=names,
+            moment=moment,
+            max_entries=1_000,
+            metrics=CacheMetrics(metrics),
+        )
+        await nursery.start(caches.run)
+        relayer = RelayerService(
+            configure(backend.url),
+            keys={key.address: key for key in chain.supplier_keys} if keys is None else keys,
+            caches=caches,
+            moment=moment,
+            store=redis,
+            names=names,
+            transports=load_transports() if transports is None else transports,
+            metrics=metrics,
+            health=health,
+        )
+        scope, stopped = trio.CancelScope(), trio.Event()
+
+        async def run_relayer(*, task_status: trio.TaskStatus[None]) -> None:
+            try:
+                with scope:
+                    await relayer.run(task_status=task_status)
+            finally:
+                stopped.set()
+
+        await nursery.start(run_relayer)
+        yield Bench(
+            chain=chain,
+            backend=backend,
+            relayer=relayer,
+            redis=redis,
+            names=names,
+            moment=moment,
+            metrics=metrics,
+            health=health,
+            nursery=nursery,
+            relayer_scope=scope,
+            relayer_stopped=stopped,
+        )
+        scope.cancel()
+        await stopped.wait()
+        nursery.cancel_scope.cancel()
