@@ -17,10 +17,12 @@ from relayminer.net.errors import (
     WireTimeoutError,
 )
 from relayminer.net.response import Response, ResponseParser
+from relayminer.net.response_stream import ResponseStream, media_type
 from relayminer.net.wire import RECEIVE_BYTES, AnyWire
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Awaitable
 
     from relayminer.net.http1 import Headers
     from relayminer.net.url import Origin
@@ -31,6 +33,7 @@ _BAD_VALUE = re.compile(rb"[\x00\r\n]")
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 _MAY_BE_EMPTY = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE"})
 _PROBE_AFTER_SECONDS = 0.5
+_NO_TYPES: frozenset[bytes] = frozenset()
 
 
 def request_bytes(
@@ -73,6 +76,7 @@ class HttpPool:
         watchdog: looks after the deadlines; it must be running.
         max_connections: open at once; further exchanges wait their turn.
         dial_timeout_seconds: for TCP and TLS together.
+        max_idle_connections: kept open while nobody uses them.
         idle_seconds: an idle connection older than this is closed, not used.
         tls: for https; the system's trust roots when None.
     """
@@ -83,6 +87,7 @@ class HttpPool:
         watchdog: Watchdog,
         *,
         max_connections: int = 100,
+        max_idle_connections: int = 1_000,
         dial_timeout_seconds: float = 5.0,
         idle_seconds: float = 90.0,
         tls: ssl.SSLContext | None = None,
@@ -91,6 +96,7 @@ class HttpPool:
         self._watchdog = watchdog
         self.max_connections = max_connections
         self._dial_timeout_seconds = dial_timeout_seconds
+        self._max_idle_connections = max_idle_connections
         self._idle_seconds = idle_seconds
         self._tls = tls
         self._idle: deque[_Connection] = deque()
@@ -126,6 +132,37 @@ class HttpPool:
             WireError: no connection, or it broke.
             ResponseTooLargeError, BadResponseError: the answer is not acceptable.
         """
+        return await self._exchange(
+            method, request, deadline, header_timeout_seconds, max_response_bytes, _NO_TYPES
+        )  # type: ignore[return-value]  # without media types there is no stream
+
+    def open(
+        self,
+        method: bytes,
+        request: bytes,
+        *,
+        deadline: float,
+        header_timeout_seconds: float = math.inf,
+        max_response_bytes: int,
+        stream_types: frozenset[bytes],
+    ) -> Awaitable[Response | ResponseStream]:
+        """As `exchange`, but answers of `stream_types` (lower case) come with their head alone.
+
+        Whoever gets a stream closes it.
+        """
+        return self._exchange(
+            method, request, deadline, header_timeout_seconds, max_response_bytes, stream_types
+        )
+
+    async def _exchange(
+        self,
+        method: bytes,
+        request: bytes,
+        deadline: float,
+        header_timeout_seconds: float,
+        max_response_bytes: int,
+        stream_types: frozenset[bytes],
+    ) -> Response | ResponseStream:
         self.in_flight += 1
         try:
             while True:
@@ -138,6 +175,7 @@ class HttpPool:
                         deadline,
                         header_timeout_seconds,
                         max_response_bytes,
+                        stream_types,
                     )
                 except WireError:
                     stale = not fresh and not connection.parser.touched
@@ -154,10 +192,11 @@ class HttpPool:
         deadline: float,
         header_timeout_seconds: float,
         max_response_bytes: int,
-    ) -> Response:
+        stream_types: frozenset[bytes],
+    ) -> Response | ResponseStream:
         wire, parser = connection.wire, connection.parser
         parser.reset(max_body_bytes=max_response_bytes, head_only=method == b"HEAD")
-        kept = False
+        kept = handed_over = False
         try:
             wire.expires_at = deadline
             await wire.send(request)
@@ -171,14 +210,30 @@ class HttpPool:
                     raise WireError("the server closed before its answer was complete")
                 if parser.head_complete:
                     wire.expires_at = deadline
+                    if stream_types and media_type(parser.content_type) in stream_types:
+                        handed_over = True
+                        return self._stream(connection)
             kept = parser.reusable and not wire.expired
             return parser.response()
         finally:
-            wire.expires_at = math.inf
-            if kept:
-                self._keep(connection)
-            else:
-                self._discard(connection)
+            if not handed_over:
+                self._release(connection, reusable=kept)
+
+    def _stream(self, connection: _Connection) -> ResponseStream:
+        self.in_flight += 1
+
+        def closed(*, reusable: bool) -> None:
+            self.in_flight -= 1
+            self._release(connection, reusable=reusable)
+
+        return ResponseStream(connection.wire, connection.parser, closed)
+
+    def _release(self, connection: _Connection, *, reusable: bool) -> None:
+        connection.wire.expires_at = math.inf
+        if reusable:
+            self._keep(connection)
+        else:
+            self._discard(connection)
 
     async def _take(self, deadline: float) -> tuple[_Connection, bool]:
         while True:
@@ -225,6 +280,9 @@ class HttpPool:
         return _Connection(wire)
 
     def _keep(self, connection: _Connection) -> None:
+        if len(self._idle) >= self._max_idle_connections and not self._waiting:
+            self._discard(connection)
+            return
         connection.idle_since = trio.current_time()
         self._idle.append(connection)
         self._wake_one()

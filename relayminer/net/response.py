@@ -46,6 +46,7 @@ class ResponseParser:
 
     Attributes:
         head_complete: the final status and headers are there.
+        content_type: of the final headers, empty when there is none.
         complete: the whole answer is there.
         reusable: the connection may carry another exchange.
         touched: at least one byte of the answer has come.
@@ -62,6 +63,7 @@ class ResponseParser:
         "_parser",
         "_problem",
         "complete",
+        "content_type",
         "head_complete",
         "reusable",
         "status",
@@ -88,6 +90,7 @@ class ResponseParser:
         self._head_only = head_only
         self._max_body_bytes = max_body_bytes
         self._problem: NetError | None = None
+        self.content_type = b""
         self.head_complete = False
         self.complete = False
         self.reusable = False
@@ -129,6 +132,18 @@ class ResponseParser:
         body = self._body
         return Response(self.status, self._headers, body[0] if len(body) == 1 else b"".join(body))
 
+    @property
+    def headers(self) -> Headers:
+        """The headers so far, trailers included."""
+        return self._headers
+
+    def take_body(self) -> bytes:
+        """What has come of the body since it was last asked for; the limit starts anew."""
+        body = self._body
+        self._body = []
+        self._body_bytes = 0
+        return body[0] if len(body) == 1 else b"".join(body)
+
     def on_message_begin(self) -> None:
         """An answer starts: the first, the one after a 1xx, or one too many."""
         if self.complete:
@@ -155,6 +170,8 @@ class ResponseParser:
                     self._stop(ResponseTooLargeError("the answer has more bytes than accepted"))
             elif lowered == b"transfer-encoding":
                 self._delimited = True
+            elif lowered == b"content-type":
+                self.content_type = value
         if self._head_only:
             # llhttp would wait for the body that a HEAD's headers announce.
             self.complete = True

@@ -1,0 +1,71 @@
+"""An answer whose body is read while the server is still writing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from relayminer.net.errors import WireError
+from relayminer.net.wire import RECEIVE_BYTES, AnyWire
+
+if TYPE_CHECKING:
+    from relayminer.net.http1 import Headers
+    from relayminer.net.response import ResponseParser
+
+
+class Closed(Protocol):
+    """Gets the connection back."""
+
+    def __call__(self, *, reusable: bool) -> None:
+        """The stream is done with the connection."""
+        ...
+
+
+class ResponseStream:
+    """The head of an answer, and its body piece by piece.
+
+    Attributes:
+        status: HTTP status code.
+        headers: names as sent, in order, repeated names kept; without trailers.
+    """
+
+    __slots__ = ("_closed", "_open", "_parser", "_wire", "headers", "status")
+
+    def __init__(self, wire: AnyWire, parser: ResponseParser, closed: Closed) -> None:
+        self._wire = wire
+        self._parser = parser
+        self._closed = closed
+        self._open = True
+        self.status = parser.status
+        self.headers: Headers = list(parser.headers)
+
+    async def receive(self) -> bytes:
+        """The next piece of the body as the server sent it; empty at the end.
+
+        May be cancelled: nothing is lost.
+
+        Raises:
+            WireTimeoutError: the exchange's deadline has passed.
+            WireError: the connection broke, or closed before the body was complete.
+            BadResponseError: this is not HTTP/1.1.
+        """
+        parser = self._parser
+        while True:
+            piece = parser.take_body()
+            if piece or parser.complete:
+                return piece
+            data = await self._wire.receive(RECEIVE_BYTES)
+            if data:
+                parser.feed(data)
+            elif not parser.end():
+                raise WireError("the server closed before its answer was complete")
+
+    def close(self) -> None:
+        """Give the connection back; the server learns of it when the body was not at its end."""
+        if self._open:
+            self._open = False
+            self._closed(reusable=self._parser.reusable and not self._wire.expired)
+
+
+def media_type(content_type: bytes) -> bytes:
+    """`Text/Event-Stream; charset=utf-8` as `text/event-stream`."""
+    return content_type.partition(b";")[0].strip().lower()
