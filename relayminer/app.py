@@ -239,4 +239,5 @@ def _relayer(base: Foundation, keys: SupplierKeys) -> RelayerService:
         transports=load_transports(),
         metrics=base.metrics,
         health=base.health,
+        home=base.settings.home,
     )

@@ -92,6 +92,7 @@ def check_choices(settings: Settings) -> Iterator[Complaint]:
         ("redis.appendfsync", settings.redis.appendfsync, ("everysec", "always")),
         ("relayer.validation_mode", settings.relayer.validation_mode, VALIDATION_MODES),
         ("relayer.publish", settings.relayer.publish, ("confirm", "after")),
+        ("relayer.when_store_away", settings.relayer.when_store_away, ("spool", "refuse")),
         (
             "relayer.metering.fail_behavior",
             settings.relayer.metering.fail_behavior,
@@ -209,6 +210,7 @@ _POSITIVE = (
     "relayer.max_response_bytes",
     "relayer.max_in_flight",
     "relayer.publish_timeout_seconds",
+    "relayer.spool_max_bytes",
     "relayer.max_ring_members",
     "relayer.session_cache_entries",
     "relayer.metering.lease_relays",

@@ -193,9 +193,16 @@ class RelayerSettings:
     max_in_flight: int = 2_000
     """Relays being served at once; the next one is answered 503."""
     publish_timeout_seconds: float = 5.0
+    """How long a relay waits for the log before the store counts as away."""
+    when_store_away: str = "spool"
+    """`spool` keeps relays on disk in `home` until the store is back; `refuse` answers 503."""
+    spool_max_bytes: int = 1_073_741_824
+    """On disk, per process; relays beyond it are answered 503."""
     max_ring_members: int = 32
     """A ring signature with more members is refused before any curve work."""
     session_cache_entries: int = 20_000
+    shutdown_delay_seconds: float = 2.0
+    """From not being ready to accepting no more: time for gateways to look elsewhere."""
     drain_seconds: float = 20.0
     metering: MeteringSettings = MeteringSettings()
 
@@ -264,3 +271,5 @@ class Settings:
     cache: CacheSettings = CacheSettings()
     control: ControlSettings = ControlSettings()
     logging: LoggingSettings = LoggingSettings()
+    reload_poll_seconds: float = 2.0
+    """How often the configuration and the keys are looked at for changes; 0: only on SIGHUP."""

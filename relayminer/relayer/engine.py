@@ -93,6 +93,7 @@ class RelayEngine:
         self.in_flight += 1
         route_metrics = self._unknown
         try:
+            self._publisher.check()
             relay = self._decode(call)
             route_metrics = relay.route.metrics
             route_metrics.received.value += 1
@@ -200,7 +201,7 @@ class RelayEngine:
         self, relay: Relay, context: SessionContext, entry: bytes, *, charged: bool
     ) -> None:
         try:
-            await self._publisher.publish(relay, entry)
+            await self._publisher.publish(relay, context, entry)
         except RefusedError:
             if charged:
                 self._meter.refund(relay, context)

@@ -15,7 +15,7 @@ import trio
 from relayminer.cache.errors import CacheError
 from relayminer.protocol.budget import session_budget_upokt
 from relayminer.relayer.errors import RefusedError
-from relayminer.state.errors import StateError
+from relayminer.state.errors import StateError, StoreAwayError
 from relayminer.state.meter import MeterMeta, parse_cleanup
 from relayminer.state.subscription import Message
 
@@ -36,6 +36,8 @@ REFUSED_SECONDS = 1.0
 """How long an exhausted budget is not asked for again."""
 AWAY_SECONDS = 1.0
 """How long a store that failed is not asked again."""
+STORE_SECONDS = 1.0
+"""How long a relay waits for its budget; then `fail_behavior` says what becomes of it."""
 
 
 class BudgetStore(Protocol):
@@ -99,6 +101,7 @@ class Meter:
         view: stake and parameters.
         moment: the block height.
         metrics: counters.
+        is_away: whether the store is known to be away; it is not asked then.
         clock: seconds, monotonic.
     """
 
@@ -109,8 +112,10 @@ class Meter:
         view: ChainView,
         moment: ChainMoment,
         metrics: RelayerMetrics,
+        is_away: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
+        self._is_away = is_away
         self._settings = settings
         self._store = store
         self._view = view
@@ -173,6 +178,9 @@ class Meter:
             unspent, budget.left_upokt = budget.left_upokt, 0
             if unspent <= 0:
                 continue
+            if self._is_away():
+                self._metrics.meter_errors.bind("give back").value += 1
+                continue
             try:
                 await self._store.give_back(context.session_id, supplier, unspent)
             except StateError:
@@ -198,15 +206,18 @@ class Meter:
     async def _refill(self, relay: Relay, context: SessionContext, budget: Budget) -> None:
         budget.refill = trio.Event()
         try:
+            if self._is_away():
+                raise StoreAwayError("the store is away")
             await self._compute_max(relay, context, budget)
-            grant = await self._store.take(
-                context.session_id,
-                relay.supplier,
-                cost_upokt=context.cost_upokt,
-                relays=max(1, self._settings.lease_relays),
-                max_upokt=budget.max_upokt,
-            )
-        except (CacheError, StateError) as error:
+            with trio.fail_after(STORE_SECONDS):
+                grant = await self._store.take(
+                    context.session_id,
+                    relay.supplier,
+                    cost_upokt=context.cost_upokt,
+                    relays=max(1, self._settings.lease_relays),
+                    max_upokt=budget.max_upokt,
+                )
+        except (CacheError, StateError, trio.TooSlowError) as error:
             operation = "get session meter" if isinstance(error, CacheError) else "lease"
             self._metrics.meter_errors.bind(operation).value += 1
             budget.unmetered_until = self._clock() + AWAY_SECONDS
@@ -247,9 +258,10 @@ class Meter:
             created_with_factor=factor or 0.0,
             created_with_app_stake=stake,
         )
-        if not known:
-            await self._store.open(meta)
-        elif max_upokt != budget.max_upokt:
-            await self._store.replace(meta)
+        with trio.fail_after(STORE_SECONDS):
+            if not known:
+                await self._store.open(meta)
+            elif max_upokt != budget.max_upokt:
+                await self._store.replace(meta)
         budget.max_upokt = max_upokt
         budget.computed_at = now

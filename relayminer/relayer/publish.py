@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import trio
 
 from relayminer.protocol.difficulty import is_applicable
 from relayminer.protocol.pb.mined_relay_pb2 import MinedRelayMessage
-from relayminer.relayer.errors import UnavailableError
-from relayminer.state.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relayminer.relayer.metrics import RelayerMetrics
     from relayminer.relayer.relay import Relay, SessionContext
+    from relayminer.relayer.spool_log import DurableLog
     from relayminer.relayer.tally import Tally
     from relayminer.telemetry.metrics import Counter
 
 _MAX_BOUND = 10_000
-
-
-class Log(Protocol):
-    """The relay log of all suppliers."""
-
-    async def append(self, supplier: str, mined: bytes) -> object:
-        """Add an entry; returns when the server has confirmed it."""
-        ...
 
 
 class Publisher:
@@ -43,7 +34,7 @@ class Publisher:
 
     def __init__(
         self,
-        log: Log,
+        log: DurableLog,
         metrics: RelayerMetrics,
         tally: Tally,
         wall_clock_ns: Callable[[], int],
@@ -78,18 +69,23 @@ class Publisher:
             session_start_height=context.start_height,
         ).SerializeToString()
 
-    async def publish(self, relay: Relay, entry: bytes) -> None:
-        """Add the entry to the supplier's log; when this returns it is confirmed.
+    def check(self) -> None:
+        """Before any work is done for a relay.
+
+        Raises:
+            UnavailableError: 503, it could not be logged.
+        """
+        self._log.check()
+
+    async def publish(self, relay: Relay, context: SessionContext, entry: bytes) -> None:
+        """Add the entry to the supplier's log; when this returns it outlives this process.
 
         Raises:
             UnavailableError: 503, the log did not confirm.
         """
         began = trio.current_time()
-        try:
-            await self._log.append(relay.supplier, entry)
-        except StateError as error:
-            raise UnavailableError("relay log unavailable", "log_unavailable") from error
-        self._tally.logged(relay.supplier, relay.request.meta.session_header.session_id)
+        if await self._log.append(relay.supplier, entry, context):
+            self._tally.logged(relay.supplier, context.session_id)
         metrics = relay.route.metrics
         metrics.publish_latency.observe(trio.current_time() - began)
         metrics.mined.value += 1

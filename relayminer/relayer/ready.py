@@ -49,6 +49,7 @@ class StatusPages:
         page: dict[str, Any] = {
             "status": "not ready" if problems else "healthy",
             "block_height": self._moment.height,
+            **self._health.details(),
         }
         if problems:
             page["problems"] = problems

@@ -24,15 +24,16 @@ from relayminer.relayer.publish import Publisher
 from relayminer.relayer.ready import StatusPages
 from relayminer.relayer.routes import RouteBuilder, pools_of
 from relayminer.relayer.sign import Signer
+from relayminer.relayer.spool_service import LogService
 from relayminer.relayer.tally import Tally
 from relayminer.relayer.view import ChainView
 from relayminer.state.meter import MeterStore
-from relayminer.state.relay_log import RelayLog
 from relayminer.state.tally import TallyStore
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from relayminer.cache.caches import Caches
     from relayminer.cache.moment import ChainMoment
@@ -74,6 +75,7 @@ class RelayerService:
         transports: in the order in which they are asked.
         metrics: where the relayer's are declared.
         health: where its checks are added.
+        home: data directory for the spool; None refuses relays while the store is away.
 
     Raises:
         RelayerConfigurationError: a backend's URL or the address to listen on cannot be used.
@@ -93,6 +95,7 @@ class RelayerService:
         transports: Sequence[Transport],
         metrics: Metrics,
         health: Health,
+        home: Path | None = None,
     ) -> None:
         self._settings = settings
         self._moment = moment
@@ -110,12 +113,28 @@ class RelayerService:
         self._tally = Tally(
             TallyStore(store, names, ttl_seconds=settings.metering.cache_ttl_seconds)
         )
-        self._meter = Meter(settings.metering, budgets, view, moment, self.metrics)
+        self._log_service = LogService(
+            settings,
+            home,
+            store=store,
+            names=names,
+            moment=moment,
+            tally=self._tally,
+            metrics=metrics,
+            health=health,
+        )
+        self._meter = Meter(
+            settings.metering,
+            budgets,
+            view,
+            moment,
+            self.metrics,
+            is_away=lambda: self._log_service.watch.is_away,
+        )
         self._background = Background(
             _BACKGROUND_JOBS, _BACKGROUND_WORKERS, self.metrics.background
         )
         health.add("chain height", moment.problem)
-        health.add("store", lambda: None if store.is_connected else "the store is away")
         health.add("supplier keys", lambda: None if keys else "no supplier key is loaded")
         self.engine = RelayEngine(
             admission=Admission(
@@ -131,7 +150,7 @@ class RelayerService:
             meter=self._meter,
             forwarder=Forwarder(self.metrics),
             signer=Signer(keys, settings.max_response_bytes),
-            publisher=Publisher(RelayLog(store, names), self.metrics, self._tally, time.time_ns),
+            publisher=Publisher(self._log_service.log, self.metrics, self._tally, time.time_ns),
             background=self._background,
             pages=StatusPages(self._routes, moment, health),
             moment=moment,
@@ -183,6 +202,7 @@ class RelayerService:
         """Everything that outlives the cancellation of `run` for as long as the drain takes."""
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as helpers:
+                await helpers.start(self._log_service.run)
                 helpers.start_soon(self._watchdog.run)
                 helpers.start_soon(self._keep_house)
                 helpers.start_soon(self._listen_for_cleanups)
@@ -194,6 +214,7 @@ class RelayerService:
                     workers.cancel_scope.deadline = (
                         trio.current_time() + self._settings.drain_seconds
                     )
+                await self._log_service.finish()
                 with trio.move_on_after(1.0):
                     await self._tally.flush()
                 for context in self._book.contexts():

@@ -50,6 +50,7 @@ class Redis:
     Attributes:
         has_xackdel: whether the server knows XACKDEL; False until the first connection.
         reconnections: connections made after the first one.
+        command_timeout_seconds: how long a command may take that says nothing else.
     """
 
     name = "store gateway"
@@ -65,6 +66,7 @@ class Redis:
         self.target: Final[Target] = parse_target(url)
         self.has_xackdel = False
         self.reconnections = 0
+        self.command_timeout_seconds: Final = settings.command_timeout_seconds
         self._timeout_seconds = settings.command_timeout_seconds
         self._backoff_max_seconds = settings.reconnect_backoff_max_seconds
         self._jitter = jitter

@@ -8,14 +8,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from attrs import field, frozen
+
+from relayminer.state.errors import StoreReplyError
 from relayminer.state.scripting import load_script
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
 
 FIELD: Final = "data"
 APPEND_ONCE: Final = load_script("log_append_once")
+
+
+@frozen
+class OnceEntry:
+    """A relay to be logged once: `relay_hash` (32 bytes) is remembered with its session."""
+
+    supplier: str
+    session_id: str
+    relay_hash: bytes
+    mined: bytes = field(repr=False)
 
 
 class RelayLog:
@@ -72,6 +87,42 @@ class RelayLog:
             (mined, request_hash, ttl_seconds),
         )
         return entry_id
+
+    async def append_all_once(
+        self, entries: Sequence[OnceEntry], *, ttl_seconds: int
+    ) -> list[bytes | None]:
+        """Appends relays in order, each unless its `relay_hash` was logged this way before.
+
+        Returns:
+            Per relay the entry's id, or None for one that was logged before.
+
+        Raises:
+            StateError: some of them may be in the log; doing all again is harmless.
+        """
+        commands = [
+            (
+                *("EVALSHA", APPEND_ONCE.digest, 2),
+                *(self._stream(one.supplier), self._names.relay_replay_key(one.session_id)),
+                *(one.mined, one.relay_hash, ttl_seconds),
+            )
+            for one in entries
+        ]
+        try:
+            return await self._redis.pipeline(commands)
+        except StoreReplyError as error:
+            if error.code != "NOSCRIPT":
+                raise
+        await self._redis.command("SCRIPT", "LOAD", APPEND_ONCE.text)
+        return await self._redis.pipeline(commands)
+
+    async def page(
+        self, supplier: str, first: str, last: str, count: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Up to `count` entries (id, mined) of the supplier's log between two ids."""
+        found = await self._redis.command(
+            "XRANGE", self._stream(supplier), first, last, "COUNT", count
+        )
+        return [(entry_id, fields[1]) for entry_id, fields in found]
 
     async def length(self, supplier: str) -> int:
         """Entries in the supplier's log, pending ones included."""

@@ -29,10 +29,10 @@ def control_app(metrics: Metrics, health: Health) -> QuartTrio:
 
     @app.get("/ready")
     async def ready_page() -> tuple[Response, int]:
-        problems = health.problems()
+        problems, details = health.problems(), health.details()
         if problems:
-            return jsonify(status="not ready", problems=problems), 503
-        return jsonify(status="ready"), 200
+            return jsonify(status="not ready", problems=problems, **details), 503
+        return jsonify(status="ready", **details), 200
 
     return app
 

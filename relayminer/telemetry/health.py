@@ -7,16 +7,29 @@ from collections.abc import Callable
 Check = Callable[[], str | None]
 """None when well, else what is wrong, for the operator."""
 
+Detail = Callable[[], object | None]
+"""Something to know that is no problem, as JSON; None when there is nothing to say."""
+
 
 class Health:
     """The checks of a process. `/health` asks whether it lives, `/ready` whether it can work."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._details: dict[str, Detail] = {}
 
     def add(self, name: str, check: Check) -> None:
         """Ask `check` from now on; a check of the same name is replaced."""
         self._checks[name] = check
+
+    def show(self, name: str, detail: Detail) -> None:
+        """Put what `detail` says on the readiness pages from now on."""
+        self._details[name] = detail
+
+    def details(self) -> dict[str, object]:
+        """What there is to know, by name."""
+        answers = {name: detail() for name, detail in self._details.items()}
+        return {name: answer for name, answer in answers.items() if answer is not None}
 
     def remove(self, name: str) -> None:
         """Stop asking."""

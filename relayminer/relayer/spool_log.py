@@ -1,0 +1,159 @@
+"""The relay log with the spool behind it: where a relay goes while the store is away.
+
+Nothing is tried twice here: a relay whose entry was not confirmed is spooled with the mark that the
+store may have it, and the replay looks before it repeats.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from relayminer.relayer.errors import UnavailableError
+from relayminer.relayer.spool import SpoolError
+from relayminer.relayer.spool_file import SpoolRecord
+from relayminer.state.errors import StateError, StoreAwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relayminer.relayer.relay import SessionContext
+    from relayminer.relayer.spool import Spool
+    from relayminer.relayer.spool_metrics import SpoolMetrics
+    from relayminer.state.gateway import Redis
+
+UNAVAILABLE = "relay log unavailable"
+
+
+class Log(Protocol):
+    """The relay log of all suppliers, in the store."""
+
+    async def append(
+        self, supplier: str, mined: bytes, *, timeout_seconds: float | None = None
+    ) -> object:
+        """Add an entry; returns when the server has confirmed it."""
+        ...
+
+
+class StoreWatch:
+    """Whether the store takes relays at this moment.
+
+    Args:
+        store: the gateway to it.
+        metrics: shows the answer.
+    """
+
+    def __init__(self, store: Redis, metrics: SpoolMetrics) -> None:
+        self._store = store
+        self._reason: str | None = None
+        self._log = structlog.get_logger("relayminer.relayer")
+        metrics.away.read = lambda: float(self.is_away)
+
+    @property
+    def is_away(self) -> bool:
+        """Not connected, or it did not do what it was asked and nobody has heard from it since."""
+        return self._reason is not None or not self._store.is_connected
+
+    @property
+    def reason(self) -> str:
+        """Why it is away."""
+        return self._reason or "the store is not reached"
+
+    def failed(self, error: StateError) -> None:
+        """A relay was not confirmed."""
+        if self._reason is None:
+            self._log.warning("relay_log_away", reason=str(error))
+        self._reason = str(error)
+
+    def answered(self) -> None:
+        """The store answers again."""
+        if self._reason is not None:
+            self._log.info("relay_log_back")
+        self._reason = None
+
+
+class DurableLog:
+    """Logs relays, in the store or on the disk.
+
+    Args:
+        log: the store's.
+        watch: whether the store takes relays.
+        spool: None refuses relays while the store is away.
+        timeout_seconds: after which an entry counts as not confirmed; None leaves it to the log.
+        now_ns: nanoseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        watch: StoreWatch,
+        spool: Spool | None,
+        *,
+        timeout_seconds: float | None,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._log = log
+        self._watch = watch
+        self._spool = spool
+        self._timeout_seconds = timeout_seconds
+        self._now_ns = now_ns
+
+    def problem(self) -> str | None:
+        """What keeps relays from being logged, None when nothing does."""
+        if not self._watch.is_away:
+            return None
+        if self._spool is None:
+            return f"the store is away ({self._watch.reason})"
+        if self._spool.is_full:
+            return "the store is away and the spool is full"
+        return None
+
+    def check(self) -> None:
+        """Before any work is done for a relay.
+
+        Raises:
+            UnavailableError: it could not be logged.
+        """
+        if self._watch.is_away and self.problem() is not None:
+            raise UnavailableError(UNAVAILABLE, "log_unavailable")
+
+    async def append(self, supplier: str, mined: bytes, context: SessionContext) -> bool:
+        """Log one relay; when this returns it outlives us.
+
+        Args:
+            supplier: operator address.
+            mined: the entry.
+            context: its session.
+
+        Returns:
+            Whether it is in the store; else it is in the spool.
+
+        Raises:
+            UnavailableError: 503, it is not logged.
+        """
+        maybe_logged = False
+        if not self._watch.is_away:
+            try:
+                await self._log.append(supplier, mined, timeout_seconds=self._timeout_seconds)
+            except StateError as error:
+                self._watch.failed(error)
+                if self._spool is None:
+                    raise UnavailableError(UNAVAILABLE, "log_unavailable") from error
+                maybe_logged = isinstance(error, StoreAwayError) and error.maybe_executed
+            else:
+                return True
+        await self._to_spool(mined, context, maybe_logged=maybe_logged)
+        return False
+
+    async def _to_spool(self, mined: bytes, context: SessionContext, *, maybe_logged: bool) -> None:
+        if self._spool is None:
+            raise UnavailableError(UNAVAILABLE, "log_unavailable")
+        record = SpoolRecord(
+            mined, self._now_ns(), context.claim_open_height, context.cost_upokt, maybe_logged
+        )
+        try:
+            await self._spool.append(record)
+        except SpoolError as error:
+            raise UnavailableError(UNAVAILABLE, "log_unavailable") from error

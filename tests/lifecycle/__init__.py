@@ -1,0 +1,1 @@
+"""Start, end, reload, workers."""
