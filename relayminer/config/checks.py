@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from relayminer.config.complaint import Complaint, Key
 from relayminer.config.settings import (
     BACKEND_TYPES,
     EMBEDDED,
@@ -20,6 +21,7 @@ from relayminer.config.settings import (
     ServiceSettings,
     Settings,
 )
+from relayminer.config.traffic_checks import check_probes, check_traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +49,7 @@ BACKEND_SCHEMES = {
     "grpc": ("grpc", "grpcs", "http", "https"),
 }
 REDIS_SCHEMES = ("redis", "rediss", "unix")
-LOAD_BALANCING = ("", "first_healthy", "round_robin")
+LOAD_BALANCING = ("", "first_healthy", "round_robin", "ranked")
 MAX_SERVICE_ID_LENGTH = 42
 
 _SERVICE_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_SERVICE_ID_LENGTH}}}")
@@ -83,6 +85,7 @@ def check_settings(settings: Settings) -> Iterator[Complaint]:
     yield from check_listen(settings)
     for service_id, service in settings.relayer.services.items():
         yield from check_service(service_id, service)
+        yield from check_traffic(("relayer", "services", service_id), service, settings.relayer)
 
 
 def check_choices(settings: Settings) -> Iterator[Complaint]:
@@ -313,6 +316,7 @@ def check_backend(key: Key, rpc_type: str, backend: BackendSettings) -> Iterator
         place = (*key, "urls", index)
         yield from _url(place, endpoint.url, schemes, may_be_address=rpc_type == "grpc")
     yield from _one_of((*key, "load_balancing"), backend.load_balancing, LOAD_BALANCING)
+    yield from check_probes(key, rpc_type, backend)
     authentication = backend.authentication
     if authentication.password and not authentication.username:
         yield Complaint(

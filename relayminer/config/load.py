@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from relayminer.config.checks import Complaint, check_settings
+from relayminer.config.checks import check_settings
 from relayminer.config.document import Document, Key, dotted, read_document
 from relayminer.config.errors import ConfigError, Problem, problem
 from relayminer.config.structure import structured
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from relayminer.config.complaint import Complaint
     from relayminer.config.settings import ServiceSettings, Settings
 
 COMMAND_LINE = "command line"

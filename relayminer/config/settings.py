@@ -11,6 +11,18 @@ from pathlib import Path
 from attrs import field, frozen
 
 from relayminer.config.masking import masked_headers_repr, masked_url_repr
+from relayminer.config.traffic import (
+    AdmissionSettings,
+    FreshnessSettings,
+    HealthCheckSettings,
+    HedgingSettings,
+    LaneSettings,
+    PoolProfile,
+    ResponseCacheSettings,
+    TimeoutProfile,
+    pool_profiles,
+    timeout_profiles,
+)
 
 EMBEDDED = "embedded"
 
@@ -130,7 +142,8 @@ class BackendSettings:
     """Several addresses instead of `url`; exactly one of the two is given."""
     base_path: str = ""
     load_balancing: str = ""
-    """`first_healthy` or `round_robin`; empty: `first_healthy` for one address, else the other."""
+    """`first_healthy`, `round_robin` or `ranked`; empty: for one address the first, else the
+    second."""
     headers: dict[str, str] = field(factory=dict, repr=masked_headers_repr)
     authentication: AuthenticationSettings = AuthenticationSettings()
     max_retries: int = 1
@@ -138,6 +151,9 @@ class BackendSettings:
     """How long an endpoint that failed is left alone before it is tried again."""
     unhealthy_threshold: int = 5
     """Failures in a row after which an endpoint is left alone."""
+    health_check: HealthCheckSettings = field(factory=HealthCheckSettings)
+    freshness: FreshnessSettings = field(factory=FreshnessSettings)
+    hedging: HedgingSettings = field(factory=HedgingSettings)
 
 
 @frozen(kw_only=True)
@@ -151,11 +167,19 @@ class ServiceSettings:
     max_body_bytes: int = 0
     """Largest request body in bytes; 0 takes `relayer.max_body_bytes`."""
     request_timeout_seconds: float = 0.0
-    """Time for the whole backend exchange, retries included; 0 takes the relayer's."""
+    """Time for the whole backend exchange, retries included; 0 takes the profile's."""
     response_header_timeout_seconds: float = 0.0
     dial_timeout_seconds: float = 0.0
     max_connections: int = 0
-    """Connections to one endpoint; 0 takes `relayer.max_connections_per_endpoint`."""
+    """Connections to one endpoint; 0 takes the profile's."""
+    timeout_profile: str = ""
+    """One of `relayer.timeout_profiles`; empty takes the relayer's own times."""
+    pool_profile: str = ""
+    """One of `relayer.pool_profiles`; empty: `relayer.max_connections_per_endpoint`."""
+    admission: AdmissionSettings = field(factory=AdmissionSettings)
+    lanes: dict[str, LaneSettings] = field(factory=dict)
+    """By a name of yours; the first that takes a call has it."""
+    response_cache: ResponseCacheSettings = field(factory=ResponseCacheSettings)
 
 
 @frozen(kw_only=True)
@@ -189,6 +213,12 @@ class RelayerSettings:
     response_header_timeout_seconds: float = 30.0
     dial_timeout_seconds: float = 5.0
     max_connections_per_endpoint: int = 500
+    timeout_profiles: dict[str, TimeoutProfile] = field(factory=timeout_profiles)
+    pool_profiles: dict[str, PoolProfile] = field(factory=pool_profiles)
+    retry_budget_ratio: float = 0.2
+    """Retries per relay, over all services; 0 allows none."""
+    retry_budget_reserve: int = 20
+    """Retries that may be saved up."""
     max_response_bytes: int = 209_715_200
     max_in_flight: int = 2_000
     """Relays being served at once; the next one is answered 503."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from relayminer.net.errors import WireError, WireTimeoutError
+from relayminer.net.errors import DialTimeoutError, WireError
 from relayminer.net.wire import AnyWire, TlsWire, Wire
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ async def dial(
     """Connect to `origin`, with TLS where its scheme says so.
 
     Raises:
-        WireTimeoutError: no connection within `timeout_seconds`.
+        DialTimeoutError: no connection within `timeout_seconds`.
         WireError: refused, unreachable, unknown host, or the TLS handshake failed.
     """
     try:
@@ -38,7 +38,7 @@ async def dial(
             await secure.do_handshake()
             return TlsWire(secure)
     except trio.TooSlowError:
-        raise WireTimeoutError(
+        raise DialTimeoutError(
             f"no connection to {origin.authority} within {timeout_seconds:g} s"
         ) from None
     except (OSError, trio.BrokenResourceError, ssl.SSLError) as error:

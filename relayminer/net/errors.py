@@ -17,6 +17,10 @@ class WireTimeoutError(NetError):
     """The peer took longer than it was given."""
 
 
+class DialTimeoutError(WireTimeoutError):
+    """There was no connection in time, so nothing was asked."""
+
+
 class ResponseTooLargeError(NetError):
     """The answer has more bytes than we accept."""
 

@@ -99,9 +99,10 @@ class RelayEngine:
             route_metrics.received.value += 1
             route_metrics.request_bytes.observe(len(call.body))
             await self._admission.open(relay, len(call.body))
+            self._forwarder.check(relay)
             answer = await (
                 self._serve_eagerly(relay)
-                if relay.route.eager
+                if relay.route.eager or self._forwarder.is_dear(relay)
                 else self._serve_optimistically(relay)
             )
             route_metrics.latency.observe(trio.current_time() - relay.arrived_at)

@@ -11,53 +11,31 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from relayminer.net.client import request_bytes
 from relayminer.net.errors import (
-    BadRequestError,
-    BadUrlError,
+    DialTimeoutError,
     NetError,
     ResponseTooLargeError,
     WireTimeoutError,
 )
-from relayminer.net.url import request_target
 from relayminer.relayer.errors import RefusedError, no_backend
+from relayminer.relayer.forward_hedge import hedged
+from relayminer.relayer.forward_request import backend_headers, backend_request
 
 if TYPE_CHECKING:
     from relayminer.net.http1 import Headers
     from relayminer.net.response import Response
+    from relayminer.relayer.forward_budget import RetryBudget
     from relayminer.relayer.metrics import RelayerMetrics
-    from relayminer.relayer.pool import Endpoint
+    from relayminer.relayer.pool import BackendPool, Endpoint
     from relayminer.relayer.relay import Relay
     from relayminer.relayer.routes import Route
 
 SERVER_ERROR = 500
 BACKEND_5XX = "backend_5xx"
-_MAX_TARGETS = 1_000
-_MAX_CACHED_URL = 2_048
-# Framing and connection management are ours, whatever the inner request says.
-_OURS = frozenset(
-    {
-        b"host",
-        b"content-length",
-        b"transfer-encoding",
-        b"trailer",
-        b"te",
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"upgrade",
-        b"expect",
-        b"pocket-supplier",
-        b"pocket-service",
-        b"pocket-application",
-    }
-)
-_INHERITED = {
-    b"content-type": b"Content-Type",
-    b"accept": b"Accept",
-    b"user-agent": b"User-Agent",
-}
-_POCKET = b"pocket-"
+
+
+class EndpointFailedError(RefusedError):
+    """The endpoint is to blame; another one may do better."""
 
 
 class Forwarder:
@@ -65,22 +43,54 @@ class Forwarder:
 
     Args:
         metrics: where outcomes are counted.
+        budget: of retries, for all relays together.
     """
 
-    def __init__(self, metrics: RelayerMetrics) -> None:
+    def __init__(self, metrics: RelayerMetrics, budget: RetryBudget) -> None:
         self._metrics = metrics
+        self._budget = budget
+
+    def check(self, relay: Relay) -> None:
+        """Refuse early a relay for which there will be no turn in time.
+
+        Raises:
+            RefusedError: 503.
+        """
+        traffic = relay.route.traffic
+        if traffic is not None:
+            traffic.check(relay)
+
+    def is_dear(self, relay: Relay) -> bool:
+        """Whether the backend's work is too dear to be done for a relay not yet verified (K-46)."""
+        traffic = relay.route.traffic
+        return traffic is not None and traffic.is_dear(relay)
 
     async def forward(self, relay: Relay) -> tuple[Response, int]:
         """The backend's answer (any status below 500) and how many retries it took.
 
         Raises:
             RefusedError: 502 when no endpoint answered, the backend's own status when it is a
-                server error, 503 when every endpoint is left alone.
+                server error, 503 when every endpoint is left alone or the service is at capacity.
         """
+        traffic = relay.route.traffic
+        if traffic is None:
+            return await self._measured(relay)
+        kept = traffic.cached(relay)
+        if kept is not None:
+            return kept, 0
+        permit = await traffic.enter(relay)
+        try:
+            response, retries = await self._measured(relay)
+        finally:
+            permit.leave()
+        traffic.keep(relay, response)
+        return response, retries
+
+    async def _measured(self, relay: Relay) -> tuple[Response, int]:
         began = trio.current_time()
         route = relay.route
         try:
-            response, retries = await self._attempt(relay, route)
+            response, retries = await self._attempt(relay, route, began)
         except RefusedError as refusal:
             outcome = refusal.reason
             status = str(refusal.status) if outcome == BACKEND_5XX else "none"
@@ -92,95 +102,81 @@ class Forwarder:
         route.metrics.answered(response.status).value += 1
         return response, retries
 
-    async def _attempt(self, relay: Relay, route: Route) -> tuple[Response, int]:
+    async def _attempt(self, relay: Relay, route: Route, began: float) -> tuple[Response, int]:
         pool = route.pool
         endpoint = pool.pick() if pool is not None else None
         if pool is None or endpoint is None:
             raise no_backend(route.service)
-        deadline = trio.current_time() + route.timeouts.request_seconds
-        method = relay.http.method.encode() or b"GET"
-        headers = _headers(relay, route)
-        attempt = 0
+        self._budget.earn()
+        exchange = _Exchange(relay, route, pool, began + route.timeouts.request_seconds)
+        if route.hedge is not None and route.hedge.covers(relay):
+            return await hedged(exchange, pool, endpoint, self._budget, route.hedge.after_seconds)
+        attempt = 1
         while True:
-            attempt += 1
-            request = _request(relay, route, endpoint, method, headers)
-            failure: RefusedError
             try:
-                response = await endpoint.http.exchange(
-                    method,
-                    request,
-                    deadline=deadline,
-                    header_timeout_seconds=route.timeouts.response_header_seconds,
-                    max_response_bytes=route.max_response_bytes,
-                )
-            except (WireTimeoutError, ResponseTooLargeError) as error:
-                raise _backend_error(error) from error
-            except NetError as error:
-                pool.failed(endpoint, str(error))
-                failure = _backend_error(error)
-            else:
-                if response.status < SERVER_ERROR:
-                    pool.succeeded(endpoint)
-                    return response, attempt - 1
-                pool.failed(endpoint, f"status {response.status}")
-                failure = RefusedError(response.status, "backend service error", BACKEND_5XX)
-            other = pool.pick_other(endpoint) if attempt < route.max_attempts else None
-            if other is None:
-                raise failure
+                return await exchange.run(endpoint), attempt - 1
+            except EndpointFailedError:
+                if attempt >= route.max_attempts:
+                    raise
+                other = pool.pick_other(endpoint)
+                if other is None:
+                    raise
+                if not self._budget.spend():
+                    pool.released(other)
+                    raise
+            attempt += 1
             endpoint = other
 
 
-def _backend_error(error: NetError) -> RefusedError:
-    timed_out = isinstance(error, WireTimeoutError)
-    reason = "backend_timeout" if timed_out else "backend_network_error"
-    return RefusedError(502, "backend error", reason)
+class _Exchange:
+    """One relay's exchanges with endpoints; each one's outcome is told to the pool."""
 
+    __slots__ = ("_deadline", "_headers", "_method", "_pool", "_relay", "_route")
 
-def _request(
-    relay: Relay, route: Route, endpoint: Endpoint, method: bytes, headers: Headers
-) -> bytes:
-    url = relay.http.url
-    target = endpoint.targets.get(url)
-    try:
-        if target is None:
-            target = request_target(endpoint.url, route.base_path, url).encode("ascii")
-            if len(url) <= _MAX_CACHED_URL:
-                if len(endpoint.targets) >= _MAX_TARGETS:
-                    endpoint.targets.clear()
-                endpoint.targets[url] = target
-        return request_bytes(
-            method, target, endpoint.http.origin.authority.encode(), headers, relay.http.body
-        )
-    except (BadUrlError, BadRequestError) as error:
-        # The client's doing: no endpoint is blamed for it.
-        raise RefusedError(502, "backend error", "bad_backend_request") from error
+    def __init__(self, relay: Relay, route: Route, pool: BackendPool, deadline: float) -> None:
+        self._relay = relay
+        self._route = route
+        self._pool = pool
+        self._deadline = deadline
+        self._method = relay.http.method.encode() or b"GET"
+        self._headers: Headers = backend_headers(relay, route)
 
+    async def run(self, endpoint: Endpoint) -> Response:
+        """One attempt.
 
-def _headers(relay: Relay, route: Route) -> Headers:
-    """The backend request's headers in the order of relayer.md 2.4."""
-    fixed_names = route.fixed_names
-    headers: Headers = []
-    outer: dict[bytes, bytes] = {}
-    present = set()
-    for name, value in relay.outer_headers:
-        if name.startswith(_POCKET) and name not in outer and name not in _OURS:
-            outer[name] = value
-    for text, values in relay.http.headers.items():
-        name = text.encode()
-        lowered = name.lower()
-        if lowered in _OURS or lowered in fixed_names or lowered in outer:
-            continue
-        present.add(lowered)
-        headers.extend([(name, value.encode()) for value in values])
-    for name, value in relay.outer_headers:
-        title = _INHERITED.get(name)
-        if title is not None and name not in present and name not in fixed_names:
-            present.add(name)
-            headers.append((title, value))
-    headers.extend(item for item in outer.items() if item[0] not in fixed_names)
-    headers.extend(route.fixed_headers)
-    headers.append((b"Pocket-Supplier", relay.supplier.encode()))
-    headers.append((b"Pocket-Service", route.service.encode()))
-    if relay.application:
-        headers.append((b"Pocket-Application", relay.application.encode()))
-    return headers
+        Raises:
+            EndpointFailedError: another endpoint may be tried.
+            RefusedError: trying again would not help, or would take too long.
+        """
+        route, pool = self._route, self._pool
+        began = trio.current_time()
+        try:
+            response = await endpoint.http.exchange(
+                self._method,
+                backend_request(self._relay, route, endpoint, self._method, self._headers),
+                deadline=self._deadline,
+                header_timeout_seconds=route.timeouts.response_header_seconds,
+                max_response_bytes=route.max_response_bytes,
+            )
+        except DialTimeoutError as error:
+            # Nothing was asked yet, so it is not what was asked that takes long.
+            pool.failed(endpoint, str(error))
+            raise EndpointFailedError(502, "backend error", "backend_timeout") from error
+        except WireTimeoutError as error:
+            pool.timed_out(endpoint)
+            raise RefusedError(502, "backend error", "backend_timeout") from error
+        except ResponseTooLargeError as error:
+            pool.released(endpoint)
+            raise RefusedError(502, "backend error", "backend_network_error") from error
+        except NetError as error:
+            pool.failed(endpoint, str(error))
+            raise EndpointFailedError(502, "backend error", "backend_network_error") from error
+        except BaseException:
+            # The client's own doing, or the end of whoever asked.
+            pool.released(endpoint)
+            raise
+        if response.status >= SERVER_ERROR:
+            pool.failed(endpoint, f"status {response.status}")
+            raise EndpointFailedError(response.status, "backend service error", BACKEND_5XX)
+        pool.succeeded(endpoint, trio.current_time() - began)
+        return response

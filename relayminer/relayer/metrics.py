@@ -19,6 +19,7 @@ class RelayerMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._declare_relays(metrics)
         self._declare_backends(metrics)
+        self._declare_traffic(metrics)
         self._declare_meter(metrics)
         self._declare_process(metrics)
 
@@ -92,6 +93,29 @@ class RelayerMetrics:
         )
         self.endpoint_health = gauge(
             p + "backend_health_status", "1 healthy, 0 left alone", ("service_id", "endpoint")
+        )
+
+    def _declare_traffic(self, metrics: Metrics) -> None:
+        counter, gauge, p = metrics.counter, metrics.gauge, _PREFIX
+        self.retries = counter(p + "backend_retries", "Further attempts, hedges included").bind()
+        self.retries_refused = counter(
+            p + "backend_retries_refused", "Attempts for which the retry budget had nothing left"
+        ).bind()
+        self.probe_successes = counter(
+            p + "health_check_successes", "Probes", ("service_id", "endpoint")
+        )
+        self.probe_failures = counter(
+            p + "health_check_failures", "Probes", ("service_id", "endpoint")
+        )
+        self.endpoint_height = gauge(
+            p + "backend_block_height", "Height of its chain", ("service_id", "endpoint")
+        )
+        self.shed = counter(
+            p + "relays_shed", "Refused for want of capacity", ("service_id", "lane")
+        )
+        self.waiting = gauge(p + "relays_waiting", "Waiting for their turn", ("service_id", "lane"))
+        self.response_cache = counter(
+            p + "response_cache_lookups", "Of immutable methods", ("service_id", "result")
         )
 
     def _declare_meter(self, metrics: Metrics) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from relayminer.plugin import Headers
     from relayminer.protocol.envelope import HttpRequest
     from relayminer.protocol.pb.service_pb2 import RelayRequest
+    from relayminer.relayer.forward_traffic import Plan
     from relayminer.relayer.meter import Budget
     from relayminer.relayer.routes import Route
 
@@ -98,6 +99,7 @@ class Relay:
         arrived_at: Trio time in seconds.
         context: its session, once verified.
         forms: its encodings, once somebody needed them.
+        plan: what its body asks for, once somebody looked.
     """
 
     __slots__ = (
@@ -109,6 +111,7 @@ class Relay:
         "forms",
         "http",
         "outer_headers",
+        "plan",
         "request",
         "route",
         "session_id",
@@ -140,6 +143,7 @@ class Relay:
         self.end_height = header.session_end_block_height
         self.context: SessionContext | None = None
         self.forms: RelayForms | None = None
+        self.plan: Plan | None = None
 
     @property
     def service(self) -> str:

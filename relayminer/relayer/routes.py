@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from relayminer.net.client import HttpPool
 from relayminer.net.errors import BadUrlError
 from relayminer.net.url import DEFAULT_PORTS, BackendUrl, Origin, parse_backend_url
 from relayminer.relayer.errors import RelayerConfigurationError
+from relayminer.relayer.forward_setup import hedge_of, traffic_of
 from relayminer.relayer.metrics import RelayerMetrics, RouteMetrics
 from relayminer.relayer.pool import FIRST_HEALTHY, ROUND_ROBIN, BackendPool, Endpoint
+from relayminer.relayer.pool_profiles import PoolLimits, Timeouts, pool_limits_of, timeouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     )
     from relayminer.net.http1 import Headers
     from relayminer.net.watchdog import Watchdog
+    from relayminer.relayer.forward_hedge import Hedge
+    from relayminer.relayer.forward_traffic import Traffic
 
 EAGER = "eager"
 DEFAULT_RPC_TYPE = "jsonrpc"
@@ -39,15 +43,6 @@ RPC_TYPES = {
     b"5": "cometbft",
 }
 NOT_HTTP_SCHEMES = frozenset({"ws", "wss"})
-
-
-@frozen
-class Timeouts:
-    """Of one backend exchange, in seconds."""
-
-    request_seconds: float
-    response_header_seconds: float
-    dial_seconds: float
 
 
 @define(eq=False)
@@ -71,6 +66,10 @@ class Route:
     timeouts: Timeouts
     eager: bool
     metrics: RouteMetrics
+    hedge: Hedge | None = None
+    """Of idempotent methods, None when it is off."""
+    traffic: Traffic | None = None
+    """Of the service; None without limits, lanes and cache."""
     has_http: bool = True
     """Whether plain HTTP can reach the backend: a WebSocket address cannot be posted to."""
     warned_suppliers: set[str] = field(factory=set)
@@ -85,6 +84,20 @@ class ServiceRoutes:
     default_rpc_type: str
     by_type: dict[str, Route]
     without_backend: Route
+    pool_limits: PoolLimits
+
+    @property
+    def height(self) -> int:
+        """The highest chain height of its backends, 0 while unknown."""
+        return max(
+            (
+                endpoint.height
+                for route in self.by_type.values()
+                if route.pool is not None
+                for endpoint in route.pool.endpoints
+            ),
+            default=0,
+        )
 
     def pick(self, rpc_type_header: bytes) -> Route:
         """The route of a request with this `Rpc-Type` header.
@@ -123,7 +136,7 @@ class RouteBuilder:
     def _service(self, service: str, settings: ServiceSettings) -> ServiceRoutes:
         default = settings.default_backend or DEFAULT_RPC_TYPE
         default = RPC_TYPES.get(default.encode(), default)
-        return ServiceRoutes(
+        routes = ServiceRoutes(
             service,
             default,
             {
@@ -131,7 +144,14 @@ class RouteBuilder:
                 for rpc_type, backend in settings.backends.items()
             },
             self._route(service, "unknown", settings, None),
+            pool_limits_of(self._settings, service, settings),
         )
+        traffic = traffic_of(
+            service, settings, self._metrics, trio.current_time, lambda: routes.height
+        )
+        for route in routes.by_type.values():
+            route.traffic = traffic
+        return routes
 
     def _route(
         self,
@@ -141,11 +161,7 @@ class RouteBuilder:
         backend: BackendSettings | None,
     ) -> Route:
         common = self._settings
-        timeouts = Timeouts(
-            settings.request_timeout_seconds or common.request_timeout_seconds,
-            settings.response_header_timeout_seconds or common.response_header_timeout_seconds,
-            settings.dial_timeout_seconds or common.dial_timeout_seconds,
-        )
+        timeouts = timeouts_of(common, service, settings)
         pool = None
         fixed: Headers = []
         if backend is not None:
@@ -164,6 +180,7 @@ class RouteBuilder:
             timeouts=timeouts,
             eager=(settings.validation_mode or common.validation_mode) == EAGER,
             metrics=RouteMetrics(self._metrics, service, rpc_type),
+            hedge=hedge_of(backend) if backend is not None else None,
             has_http=pool is not None
             and all(one.url.origin.scheme not in NOT_HTTP_SCHEMES for one in pool.endpoints),
         )
@@ -177,6 +194,7 @@ class RouteBuilder:
         timeouts: Timeouts,
     ) -> BackendPool:
         addresses = _addresses(backend)
+        limits = pool_limits_of(self._settings, service, settings)
         endpoints = []
         for name, text in addresses:
             try:
@@ -193,8 +211,9 @@ class RouteBuilder:
             http = HttpPool(
                 _http_origin(url),
                 self._watchdog,
-                max_connections=settings.max_connections
-                or self._settings.max_connections_per_endpoint,
+                max_connections=limits.max_connections,
+                max_idle_connections=limits.max_idle_connections,
+                idle_seconds=limits.idle_seconds,
                 dial_timeout_seconds=timeouts.dial_seconds,
             )
             label = name or url.origin.authority

@@ -15,7 +15,7 @@ from relayminer.relayer.admit import Admission
 from relayminer.relayer.background import Background
 from relayminer.relayer.book import SessionBook
 from relayminer.relayer.engine import RelayEngine
-from relayminer.relayer.forward import Forwarder
+from relayminer.relayer.forward_setup import forwarder_of
 from relayminer.relayer.frontdoor import FrontDoor, open_listeners
 from relayminer.relayer.gate import SupplierGate
 from relayminer.relayer.meter import Meter
@@ -148,7 +148,7 @@ class RelayerService:
                 metrics=self.metrics,
             ),
             meter=self._meter,
-            forwarder=Forwarder(self.metrics),
+            forwarder=forwarder_of(settings, self.metrics),
             signer=Signer(keys, settings.max_response_bytes),
             publisher=Publisher(self._log_service.log, self.metrics, self._tally, time.time_ns),
             background=self._background,

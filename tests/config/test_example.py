@@ -66,7 +66,8 @@ def test_the_example_shows_every_setting_with_its_default() -> None:
             value = Path(str(value)).expanduser()  # noqa: PLW2901 - the same, as the code has it
         assert value == wanted, name
     service = shown.relayer.services["eth"]
-    assert attrs.evolve(service, backends={}) == ServiceSettings(backends={})
+    assert service.lanes["dear"].log_range_blocks == 1000
+    assert attrs.evolve(service, backends={}, lanes={}) == ServiceSettings(backends={})
     backend = attrs.evolve(service.backends["jsonrpc"], url="")
     assert backend == BackendSettings()
     text = uncommented()
