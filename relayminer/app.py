@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import define, field, frozen
 
 from relayminer.cache.caches import Caches
 from relayminer.cache.heights import HeightKeeper
@@ -97,17 +97,55 @@ def _leaves(group: BaseExceptionGroup[RelayMinerError]) -> Iterator[RelayMinerEr
             yield error
 
 
+@define
+class Stop:
+    """The wish to stop a process, at whatever point of its life it comes.
+
+    Started services stop in order. A start that is underway is given up: it may wait for a node
+    or for a store's data as long as it likes, and nobody who asks it to end may wait with it.
+    """
+
+    told: trio.Event = field(factory=trio.Event)
+    process: trio.CancelScope = field(factory=trio.CancelScope)
+    """Around everything."""
+    starting: trio.CancelScope = field(factory=trio.CancelScope)
+    """Around the start of the services: those that run already are stopped in order."""
+    services_begun: bool = False
+
+    def now(self) -> None:
+        """Stop."""
+        self.told.set()
+        self.starting.cancel()
+        if not self.services_begun:
+            self.process.cancel()
+
+
 async def _until_told_to_stop(settings: Settings, roles: frozenset[Role]) -> None:
+    stop = Stop()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with running(settings, roles):
-            async for number in signals:
-                _log.info("stopping", signal=signal.Signals(number).name)
-                break
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_listen, signals, stop)
+            with stop.process:
+                async with running(settings, roles, stop):
+                    await stop.told.wait()
+            nursery.cancel_scope.cancel()
+
+
+async def _listen(signals: AsyncIterator[int], stop: Stop) -> None:
+    async for number in signals:
+        _log.info("stopping", signal=signal.Signals(number).name)
+        stop.now()
 
 
 @asynccontextmanager
-async def running(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[Foundation]:
-    """All services of `roles`, started; stopped in the opposite order at the end of the block."""
+async def running(
+    settings: Settings, roles: frozenset[Role], stop: Stop | None = None
+) -> AsyncIterator[Foundation]:
+    """All services of `roles`, started; stopped in the opposite order at the end of the block.
+
+    When `stop` was told before they had all started, those that had are there for the block.
+    """
+    stop = stop or Stop()
     keys = _keys(settings, roles)
     stop_seconds = settings.relayer.drain_seconds + STOP_MARGIN_SECONDS
     name = settings.miner.consumer_name or f"miner-{socket.gethostname()}"
@@ -118,22 +156,34 @@ async def running(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[F
             ServiceGroup(stop_seconds) as group,
         ):
             base = _foundation(settings, Redis(url, settings.redis), queries, identity.owner)
-            await _start_foundation(base, group)
-            await free_leases(base.redis, base.names, identity.dead, keys)
-            if Role.CACHE_LEADER in roles:
-                await group.start(_leader(base))
-            if Role.MINER in roles:
-                await group.start(_miner(base, keys))
-            if Role.RELAYER in roles:
-                await group.start(_relayer(base, keys))
-            _log.info(
-                "started",
-                roles=sorted(role.value for role in roles),
-                height=base.moment.height,
-                suppliers=list(keys.addresses),
-                home=str(settings.home),
-            )
+            stop.services_begun = True
+            with stop.starting:
+                await _start_services(base, group, roles, keys, identity.dead)
             yield base
+
+
+async def _start_services(
+    base: Foundation,
+    group: ServiceGroup,
+    roles: frozenset[Role],
+    keys: SupplierKeys,
+    dead: tuple[str, ...],
+) -> None:
+    await _start_foundation(base, group)
+    await free_leases(base.redis, base.names, dead, keys)
+    if Role.CACHE_LEADER in roles:
+        await group.start(_leader(base))
+    if Role.MINER in roles:
+        await group.start(_miner(base, keys))
+    if Role.RELAYER in roles:
+        await group.start(_relayer(base, keys))
+    _log.info(
+        "started",
+        roles=sorted(role.value for role in roles),
+        height=base.moment.height,
+        suppliers=list(keys.addresses),
+        home=str(base.settings.home),
+    )
 
 
 async def _start_foundation(base: Foundation, group: ServiceGroup) -> None:

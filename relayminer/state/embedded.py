@@ -89,6 +89,13 @@ class EmbeddedStore:
                     self._home, self._home.socket(), appendfsync=self._appendfsync
                 )
                 self.pid = await self._server.ensure_running()
+            except trio.Cancelled:
+                # Given up while the server started or read its data: nobody else would stop it.
+                with trio.move_on_after(LEAVE_SECONDS, shield=True):
+                    if self._server is not None and membership.acquire_alone():
+                        await self._server.stop_recorded()
+                membership.close()
+                raise
             except BaseException:
                 membership.close()
                 raise

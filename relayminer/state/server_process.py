@@ -89,8 +89,10 @@ class Server:
             # Its starter died between starting it and its opening of the socket.
             health = await self._wait_for_socket()
         if health is Health.ABSENT:
-            await self._start()
-            health = await self._wait_for_socket()
+            # Not to be interrupted: who gives up here must know which server to stop.
+            with trio.CancelScope(shield=True):
+                await self._start()
+                health = await self._wait_for_socket()
             _log.info("store_started", socket=str(self.socket))
         else:
             _log.info("store_adopted", socket=str(self.socket))
@@ -98,6 +100,12 @@ class Server:
             raise StoreStartError(f"the embedded store did not start: {self._last_words()}")
         await self._wait_until_loaded(health)
         return await self._process_id()
+
+    async def stop_recorded(self) -> None:
+        """As `stop`, for a server that may not have been ready yet; does nothing without one."""
+        pid = self._recorded_pid()
+        if pid is not None and _is_server(pid):
+            await self.stop(pid)
 
     async def stop(self, pid: int) -> None:
         """Asks the server to write everything to disk and leave; insists when it does not."""
