@@ -9,8 +9,6 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
-
 from relayminer.config.complaint import Complaint, Key
 from relayminer.config.settings import (
     BACKEND_TYPES,
@@ -25,8 +23,6 @@ from relayminer.config.traffic_checks import check_probes, check_traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Key = tuple[str | int, ...]
 
 BACKEND_ALIASES = {
     "json_rpc": "jsonrpc",
@@ -61,16 +57,6 @@ _MAX_PORT = 65_535
 _MAX_LIFETIME_SECONDS = 600.0
 _MAX_MEMO_CHARACTERS = 256
 _MIN_GAS_ADJUSTMENT = 1.0
-
-
-@frozen
-class Complaint:
-    """What a check says; where it is in the file is found by its key."""
-
-    key: Key
-    value: object = field(repr=False)
-    reason: str
-    fix: str
 
 
 def check_settings(settings: Settings) -> Iterator[Complaint]:
