@@ -241,8 +241,13 @@ def response_bytes(
     content_type: bytes = b"application/json",
     headers: Headers | None = None,
     keep_alive: bool = True,
+    head_only: bool = False,
 ) -> bytes:
-    """A whole HTTP/1.1 answer, ready to be written in one go."""
+    """A whole HTTP/1.1 answer, ready to be written in one go.
+
+    The answer to a HEAD (`head_only`) tells the body's length and leaves the body out: a client
+    would take its bytes for the next answer.
+    """
     parts = [
         b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
         % (status, _REASONS.get(status, b"Unknown"), content_type, len(body))
@@ -252,7 +257,8 @@ def response_bytes(
     if not keep_alive:
         parts.append(b"Connection: close\r\n")
     parts.append(b"\r\n")
-    parts.append(body)
+    if not head_only:
+        parts.append(body)
     return b"".join(parts)
 
 

@@ -57,7 +57,8 @@ class HttpTransport:
                 return
             answer = await self._answer(request, engine)
             keep_alive = request.keep_alive and not engine.draining
-            await self._write(wire, engine, answer, keep_alive=keep_alive)
+            head_only = request.method == b"HEAD"
+            await self._write(wire, engine, answer, keep_alive=keep_alive, head_only=head_only)
             if not keep_alive:
                 return
 
@@ -69,7 +70,13 @@ class HttpTransport:
         return await engine.exchange(RelayCall(request.body, request.headers, self.name))
 
     async def _write(
-        self, wire: Wire, engine: Engine, answer: RelayAnswer, *, keep_alive: bool
+        self,
+        wire: Wire,
+        engine: Engine,
+        answer: RelayAnswer,
+        *,
+        keep_alive: bool,
+        head_only: bool = False,
     ) -> None:
         wire.expires_at = trio.current_time() + engine.limits.write_timeout_seconds
         await wire.send(
@@ -79,6 +86,7 @@ class HttpTransport:
                 content_type=answer.content_type,
                 headers=answer.headers,
                 keep_alive=keep_alive,
+                head_only=head_only,
             )
         )
 
