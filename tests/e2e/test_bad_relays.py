@@ -6,6 +6,7 @@ And afterwards the next relay is served, and nothing of them is kept.
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +15,6 @@ from relayminer.protocol.pb.service_pb2 import RelayRequest
 from relayminer.protocol.relay import request_hash
 from relayminer.protocol.signature import SigningKey
 from tests.e2e.hostile import Signer, answer_to, connect, message, post, signer, still_serves
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.e2e.node import Node
