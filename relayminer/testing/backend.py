@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -11,6 +12,9 @@ from relayminer.net.errors import WireError
 from relayminer.net.http1 import HttpLimits, Request, RequestReader, response_bytes
 from relayminer.net.watchdog import Watchdog
 from relayminer.net.wire import Wire
+
+if TYPE_CHECKING:
+    from relayminer.testing.driver import Bodies
 
 Answer = Callable[[Request], bytes]
 
@@ -71,3 +75,35 @@ class Backend:
             return
         finally:
             wire.close()
+
+
+class HttpNode(Backend):
+    """A backend for transports whose relays carry HTTP requests: it says `bodies(n)`.
+
+    Args:
+        bodies: what it says to its n-th request, counted from 0.
+    """
+
+    def __init__(self, bodies: Bodies) -> None:
+        super().__init__(self._say)
+        self._bodies = bodies
+        self._said = 0
+
+    @property
+    def hold(self) -> trio.Event | None:
+        """While set to an event, answers wait for it."""
+        return self.release
+
+    @hold.setter
+    def hold(self, event: trio.Event | None) -> None:
+        self.release = event
+
+    @property
+    def asked(self) -> int:
+        """Requests seen so far."""
+        return len(self.requests)
+
+    def _say(self, request: Request) -> bytes:
+        del request
+        self._said += 1
+        return response_bytes(200, self._bodies(self._said - 1))

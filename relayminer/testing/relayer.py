@@ -28,9 +28,12 @@ from relayminer.testing.small_chain import SERVICE, SmallChain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
+    from relayminer.config.settings import RedisSettings
     from relayminer.plugin import Transport
     from relayminer.protocol.signature import SigningKey
+    from relayminer.testing.driver import DrivenBackend
 
 
 @attrs.define
@@ -69,10 +72,15 @@ def settings(backend_url: str, **changes: Any) -> RelayerSettings:
     """Settings of a relayer with one service."""
     service: dict[str, Any] = changes.pop("service", {})
     backend: dict[str, Any] = changes.pop("backend", {"url": backend_url})
+    backend_type: str = changes.pop("backend_type", "jsonrpc")
     return RelayerSettings(
         listen="127.0.0.1:0",
         services={
-            SERVICE: ServiceSettings(backends={"jsonrpc": BackendSettings(**backend)}, **service)
+            SERVICE: ServiceSettings(
+                backends={backend_type: BackendSettings(**backend)},
+                default_backend=backend_type,
+                **service,
+            )
         },
         drain_seconds=changes.pop("drain_seconds", 2.0),
         metering=changes.pop("metering", MeteringSettings()),
@@ -86,22 +94,26 @@ async def bench(
     *,
     chain: SmallChain | None = None,
     backend: Backend | None = None,
+    node: DrivenBackend | None = None,
     height: int = 15,
     transports: list[Transport] | None = None,
     keys: dict[str, SigningKey] | None = None,
     configure: Callable[[str], RelayerSettings] = settings,
+    home: Path | None = None,
+    redis_settings: RedisSettings | None = None,
 ) -> AsyncIterator[Bench]:
-    """A relayer that serves, until the block ends."""
+    """A relayer that serves, until the block ends; with a spool when it has a home."""
     chain = chain or SmallChain()
     backend = backend or Backend()
     names = KeyNames()
     metrics, health = Metrics(), Health()
     async with trio.open_nursery() as nursery:
-        redis = Redis(redis_url)
+        redis = Redis(redis_url, redis_settings)
         await nursery.start(redis.run)
         await redis.wait_connected()
         await redis.command("FLUSHALL")
-        await nursery.start(backend.run)
+        served_by = node or backend
+        await nursery.start(served_by.run)
         moment = ChainMoment(30.0)
         if height:
             moment.observe(height)
@@ -116,7 +128,7 @@ async def bench(
         )
         await nursery.start(caches.run)
         relayer = RelayerService(
-            configure(backend.url),
+            configure(served_by.url),
             keys={key.address: key for key in chain.supplier_keys} if keys is None else keys,
             caches=caches,
             moment=moment,
@@ -125,6 +137,7 @@ async def bench(
             transports=load_transports() if transports is None else transports,
             metrics=metrics,
             health=health,
+            home=home,
         )
         scope, stopped = trio.CancelScope(), trio.Event()
 
