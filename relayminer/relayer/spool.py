@@ -105,6 +105,7 @@ class Spool:
         self._file_lock = trio.Lock()
         self._limiter = trio.CapacityLimiter(1)
         self._queued_bytes = 0
+        self._last_bytes = 0
         self._log = structlog.get_logger("relayminer.relayer")
         self.filled = trio.Event()
         """Set while there is something to replay."""
@@ -130,8 +131,8 @@ class Spool:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next relay would be refused."""
-        return self.size_bytes >= self._max_bytes
+        """Whether another relay like the last one would be refused."""
+        return self.size_bytes + self._last_bytes > self._max_bytes
 
     def _segments(self) -> list[Segment]:
         active = self._active
@@ -147,6 +148,7 @@ class Spool:
             SpoolWriteError: the disk did not take it.
         """
         data = record.encode()
+        self._last_bytes = len(data)
         if self.size_bytes + len(data) > self._max_bytes:
             self._metrics.full.value += 1
             raise SpoolFullError(f"the spool has its {self._max_bytes} bytes")
