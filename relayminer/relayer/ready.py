@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relayminer.relayer.answer import error_answer, json_answer
+from relayminer.relayer.pool_page import backends_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,37 +62,14 @@ class StatusPages:
         routes = self._routes.get(service)
         if routes is None:
             return error_answer(404, "unknown service")
-        endpoints = []
-        in_flight = max_connections = 0
-        for route in routes.by_type.values():
-            if route.pool is None:
-                continue
-            for endpoint in route.pool.endpoints:
-                in_flight += endpoint.http.in_flight
-                max_connections += endpoint.http.max_connections
-                endpoints.append(
-                    {
-                        "name": endpoint.name,
-                        # Never the user and password that a URL may carry.
-                        "url": f"{endpoint.url.origin.scheme}://{endpoint.url.origin.authority}",
-                        "healthy": route.pool.is_healthy(endpoint),
-                    }
-                )
-        healthy = sum(1 for endpoint in endpoints if endpoint["healthy"])
+        backends = backends_page(routes)
         problems = self.problems(draining=draining)
-        ready = healthy > 0 and not problems
+        ready = backends["backends"]["healthy"] > 0 and not problems
         page: dict[str, Any] = {
             "service_id": service,
             "ready": ready,
             "block_height": self._moment.height,
-            "pool": {
-                "max_conns_per_host": max_connections,
-                "in_flight": in_flight,
-                "saturation_pct": round(100 * in_flight / max_connections, 1)
-                if max_connections
-                else 0.0,
-            },
-            "backends": {"total": len(endpoints), "healthy": healthy, "endpoints": endpoints},
+            **backends,
         }
         if problems:
             page["problems"] = problems

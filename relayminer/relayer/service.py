@@ -18,8 +18,10 @@ from relayminer.relayer.engine import RelayEngine
 from relayminer.relayer.forward_setup import forwarder_of
 from relayminer.relayer.frontdoor import FrontDoor, open_listeners
 from relayminer.relayer.gate import SupplierGate
+from relayminer.relayer.guard import FreshnessGuard
 from relayminer.relayer.meter import Meter
 from relayminer.relayer.metrics import RelayerMetrics
+from relayminer.relayer.probe import Prober
 from relayminer.relayer.publish import Publisher
 from relayminer.relayer.ready import StatusPages
 from relayminer.relayer.routes import RouteBuilder, pools_of
@@ -103,6 +105,8 @@ class RelayerService:
         self.metrics = RelayerMetrics(metrics)
         self.metrics.height.read = lambda: moment.height
         self._routes = RouteBuilder(settings, self._watchdog, self.metrics).build()
+        self._prober = Prober(self._routes, settings, self._watchdog, self.metrics)
+        self._guard = FreshnessGuard(self._routes, settings, self._watchdog, self.metrics)
         view = ChainView(caches)
         self._book = SessionBook(view, self.metrics, max_sessions=settings.session_cache_entries)
         self._store = store
@@ -207,6 +211,8 @@ class RelayerService:
                 helpers.start_soon(self._keep_house)
                 helpers.start_soon(self._listen_for_cleanups)
                 helpers.start_soon(self._tally.run)
+                helpers.start_soon(self._prober.run)
+                helpers.start_soon(self._guard.run)
                 async with trio.open_nursery() as workers:
                     workers.start_soon(self._background.run)
                     await self._host_connections(task_status)
