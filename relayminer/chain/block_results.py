@@ -74,7 +74,7 @@ class EventsReader:
             return None
         try:
             events, _ = json.JSONDecoder().raw_decode(self._kept.decode())
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return events if isinstance(events, list) else []
 

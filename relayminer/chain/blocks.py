@@ -34,6 +34,8 @@ EVENTS_KEPT = 32
 
 _EVENTS_GRACE_SECONDS = 1.0
 """How long the events of the newest block may come after its header."""
+_LAG_BLOCKS = 10
+"""A height so far beyond what the node says of itself is not believed."""
 _RETRY_FIRST_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 5.0
 
@@ -149,6 +151,7 @@ class BlockFollower:
                     _log.debug("no block yet", height=self._wanted_height, error=str(error))
                     await trio.sleep(retry_seconds)
                     retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)
+                    await self._doubt()
                 else:
                     retry_seconds = _RETRY_FIRST_SECONDS
                     if block.chain_id != self._chain_id:
@@ -158,6 +161,21 @@ class BlockFollower:
                         all_tasks.cancel()
                         return
                     self._advance(block)
+
+    async def _doubt(self) -> None:
+        """A height that cannot be had may never have been: see what the node says of itself.
+
+        Nodes behind one address may be a few blocks apart; that is waited for.
+        """
+        with contextlib.suppress(ChainError):
+            height = (await self._rpc.status()).latest_height
+            if height + _LAG_BLOCKS < self._wanted_height:
+                _log.warning(
+                    "a block was announced that is far from being there",
+                    announced=self._wanted_height,
+                    height=height,
+                )
+                self._wanted_height = height
 
     def _advance(self, block: Block) -> None:
         if self._latest is not None and block.height <= self._latest.height:

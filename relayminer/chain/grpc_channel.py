@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 RECEIVE_LIMIT_BYTES = 10 * 1024 * 1024
 """Largest answer accepted (wire.md 7.1)."""
+HEIGHT_METADATA = "x-cosmos-block-height"
+"""Header of an answer: the height whose state it speaks of."""
 
 _SCHEMES = ("grpcs://", "grpc://", "https://", "http://")
 _KEEPALIVE_MILLISECONDS = 60_000
@@ -110,23 +112,31 @@ class GrpcChannel:
         answer: type[Answer],
         *,
         timeout_seconds: float | None = None,
+        min_height: int = 0,
     ) -> Answer:
         """Call `/package.Service/Method` and return its answer.
 
         Raises:
             NotFoundError: the node says NOT_FOUND.
-            ChainUnavailableError: no answer within the deadline, or no connection.
+            ChainUnavailableError: no answer within the deadline, no connection, or an answer from
+                a state before `min_height` (where the node tells its height, as cosmos-sdk does:
+                `cosmos-sdk: baseapp/grpcserver.go`).
             UnsupportedQueryError: the node does not know the method.
             ChainQueryError: any other status, or an answer that does not decode.
         """
         seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         with trio.move_on_after(seconds) as scope:
             async with self._turns:
-                return await self._exchange(method, request, answer, scope)
+                return await self._exchange(method, request, answer, scope, min_height)
         raise ChainUnavailableError(f"{self._target} did not answer {method} within {seconds:g} s")
 
     async def _exchange(
-        self, method: str, request: Message, answer: type[Answer], scope: trio.CancelScope
+        self,
+        method: str,
+        request: Message,
+        answer: type[Answer],
+        scope: trio.CancelScope,
+        min_height: int,
     ) -> Answer:
         if self._channel is None:
             raise ChainUnavailableError(f"the connection to {self._target} is closed")
@@ -140,6 +150,8 @@ class GrpcChannel:
         code = call.code()
         if code is not grpc.StatusCode.OK:
             raise _error(self._target, method, code, call.details() or "")
+        if min_height:
+            self._require_height(method, call, min_height)
         try:
             return answer.FromString(call.result())
         except Exception as error:  # DecodeError or UnicodeDecodeError, by protobuf's backend
@@ -147,6 +159,14 @@ class GrpcChannel:
                 f"{self._target} answered {method} with bytes that are no {answer.__name__}",
                 "DECODE",
             ) from error
+
+    def _require_height(self, method: str, call: Any, min_height: int) -> None:
+        """Raises ChainUnavailableError when the answer says that it is of an older state."""
+        for name, value in call.initial_metadata() or ():
+            if name == HEIGHT_METADATA and value.isdecimal() and int(value) < min_height:
+                raise ChainUnavailableError(
+                    f"{self._target} answered {method} from height {value}, {min_height} is needed"
+                )
 
 
 async def _finished(call: Any) -> None:

@@ -171,7 +171,7 @@ class Listener:
             elif data["type"] == "tendermint/event/NewBlockEvents":
                 value = data["value"]
                 self._on_events(int(value["height"]), value["events"] or [])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise SubscriptionError(f"unreadable message of the node: {error!r}") from error
 
     def _confirm(self, subscription_id: object) -> None:

@@ -283,10 +283,15 @@ class ChainQueries:
         )
         return answer.claim
 
-    async def claims_of(self, supplier: str) -> list[proof_pb2.Claim]:
+    async def claims_of(self, supplier: str, min_height: int = 0) -> list[proof_pb2.Claim]:
         """All claims of a supplier that the chain still holds, page by page.
 
+        Args:
+            supplier: operator address.
+            min_height: what a node says of an older state than this one's is no answer.
+
         Raises:
+            ChainUnavailableError: also when the node's state is older than `min_height`.
             ChainQueryError: the node's page key does not advance.
         """
         claims: list[proof_pb2.Claim] = []
@@ -300,6 +305,7 @@ class ChainQueries:
                     supplier_operator_address=supplier,
                 ),
                 proof_pb2.QueryAllClaimsResponse,
+                min_height=min_height,
             )
             claims.extend(answer.claims)
             key = answer.pagination.next_key

@@ -257,7 +257,7 @@ class CometRpc:
     def _result(self, method: str, status: int, body: bytes) -> dict[str, Any]:
         try:
             answer = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if status >= _HTTP_SERVER_ERROR or status == _TOO_MANY_REQUESTS:
                 raise ChainUnavailableError(
                     f"{self.address} answered {method} with HTTP status {status}"

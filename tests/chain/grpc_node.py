@@ -23,12 +23,14 @@ class GrpcNode(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio is untyp
     Attributes:
         asked: every call as `(method, request bytes)`.
         metadata: of the last call.
+        height: whose state it speaks of; 0 does not say.
     """
 
     def __init__(self, reply: Callable[[str, bytes], Reply]) -> None:
         self.reply = reply
         self.asked: list[tuple[str, bytes]] = []
         self.metadata: dict[str, str] = {}
+        self.height = 0
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of one method: bytes in, bytes out."""
@@ -38,6 +40,8 @@ class GrpcNode(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio is untyp
         def handle(request: bytes, context: Any) -> bytes:
             self.asked.append((method, request))
             status, details, response = self.reply(method, request)
+            if self.height:
+                context.send_initial_metadata([("x-cosmos-block-height", str(self.height))])
             if status:
                 context.abort(_CODES[status], details)
             return response

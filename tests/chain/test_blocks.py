@@ -138,6 +138,33 @@ async def test_a_block_that_cannot_be_fetched_yet_is_fetched_until_it_is_there(
         assert (await follower.wait_for(1)).hash == block_hash(1)
 
 
+async def test_a_height_that_never_was_does_not_stop_the_follower(node: CometNode) -> None:
+    """An announcement from nowhere is doubted, and the blocks that are there are followed."""
+    async with following(node) as follower:
+        await until_subscribed(node)
+        await node.add_block()
+        await follower.wait_for(1)
+        await node.announce(10**15)
+        while ("status", {}) not in node.asked[1:]:
+            await node.called.wait()
+            node.called = trio.Event()
+        await node.add_block()
+        assert (await follower.wait_for(2)).height == 2
+
+
+async def test_answers_nested_without_end_are_errors(node: CometNode) -> None:
+    """JSON too deep to be read is the node's fault, and the node is asked again."""
+    node.raw["status"] = node.raw["block"] = b"[" * 200_000
+    async with following(node) as follower:
+        await until_subscribed(node)
+        await node.add_block()
+        while [method for method, _ in node.asked].count("block") < 2:
+            await node.called.wait()
+            node.called = trio.Event()
+        node.raw.clear()
+        assert (await follower.wait_for(1)).hash == block_hash(1)
+
+
 async def test_a_subscriber_that_was_slow_gets_the_newest_block(node: CometNode) -> None:
     """Level-triggered consumers never see an old height, and none twice."""
     async with following(node) as follower:

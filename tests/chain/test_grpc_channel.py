@@ -150,6 +150,19 @@ async def test_pages_of_claims_are_followed_to_the_end() -> None:
     assert keys == [b"", b"a", b"b"]
 
 
+async def test_claims_of_an_older_state_are_no_answer() -> None:
+    """A node that lags behind the height that matters counts as one that does not answer."""
+    node = GrpcNode(lambda _method, _request: (0, "", b""))
+    with node.serve() as target:
+        async with ChainQueries(ChainSettings(grpc_url=target)) as chain:
+            for node.height in (0, 7, 8):
+                assert await chain.claims_of("pokt1x", 7) == []
+            node.height = 6
+            assert await chain.claims_of("pokt1x") == []
+            with pytest.raises(ChainUnavailableError, match="from height 6, 7 is needed"):
+                await chain.claims_of("pokt1x", 7)
+
+
 async def test_pages_that_do_not_advance_are_an_error() -> None:
     """A node that repeats itself does not keep us for ever."""
     answer = proof_pb2.QueryAllClaimsResponse()
