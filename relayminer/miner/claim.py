@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import structlog
+import trio
 
 from relayminer.chain.errors import ChainError
-from relayminer.miner.claim_rules import OnChain, compare_claim
+from relayminer.miner.claim_rules import OnChain, compare_claim, seal_wait_seconds
 from relayminer.miner.errors import TrieUnavailableError
 from relayminer.miner.lifecycle import SessionState
 from relayminer.miner.reconcile import claim_included
@@ -77,9 +78,14 @@ async def claim_group(
         )
 
 
-async def claims_on_chain(context: SupplierContext) -> Mapping[str, Claim]:
-    """The supplier's claims in the chain's state, by session id."""
-    claims = await context.process.chain.claims_of(context.address)
+async def claims_on_chain(context: SupplierContext, min_height: int = 0) -> Mapping[str, Claim]:
+    """The supplier's claims in the chain's state, by session id.
+
+    Raises:
+        ChainError: the node did not say, or is not at `min_height` yet: what a node that lags
+            does not show may well be there.
+    """
+    claims = await context.process.chain.claims_of(context.address, min_height)
     return {claim.session_header.session_id: claim for claim in claims}
 
 
@@ -110,6 +116,8 @@ async def _seal_all(
 ) -> list[Session]:
     """The sessions that are sealed, after everything in the log has been counted."""
     if any(session.claimed_root is None for session in sessions):
+        block_time_seconds = context.process.block_time_seconds
+        await trio.sleep(seal_wait_seconds(height, windows.claim_open_height, block_time_seconds))
         drained = await context.ingest.drain(DRAIN_SECONDS)
         if not drained and height < windows.claim_close_height - LAST_BLOCKS:
             # A relay that is logged and not counted is money; there is still time for it.

@@ -6,7 +6,7 @@ Amounts are in uPOKT, sums in compute units, lifetimes in seconds.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import frozen
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 T = TypeVar("T")
+
+SEAL_WAIT_BLOCKS: Final = 0.1
+SEAL_WAIT_MAX_SECONDS: Final = 2.0
 
 
 @frozen
@@ -64,6 +67,17 @@ def lifetime_seconds(
     """
     blocks_left = max(1, close_height - height + 1)
     return min(blocks_left * block_time_seconds, max_seconds)
+
+
+def seal_wait_seconds(height: int, claim_open_height: int, block_time_seconds: float) -> float:
+    """How long sealing waits in the block that opens the claim window, before the last drain.
+
+    A relayer answers relays of a session until it hears of that block, which may be a moment
+    after us, and what it looked at before is on its way into the log.
+    """
+    if height > claim_open_height:
+        return 0.0
+    return min(block_time_seconds * SEAL_WAIT_BLOCKS, SEAL_WAIT_MAX_SECONDS)
 
 
 class OnChain(Enum):

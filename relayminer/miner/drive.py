@@ -150,7 +150,7 @@ class Driver:
     async def _claim_verdicts(
         self, sessions: Sequence[Session], windows: SessionWindows, height: int
     ) -> None:
-        theirs = await claims_on_chain(self._context)
+        theirs = await claims_on_chain(self._context, windows.claim_close_height)
         for session in sessions:
             claim = theirs.get(session.session_id)
             await claim_verdict(self._context, session, windows, claim, height)
@@ -164,7 +164,7 @@ class Driver:
     async def _proof_verdicts(
         self, sessions: Sequence[Session], windows: SessionWindows, height: int
     ) -> None:
-        theirs = await claims_on_chain(self._context)
+        theirs = await claims_on_chain(self._context, windows.proof_close_height)
         for session in sessions:
             claim = theirs.get(session.session_id)
             await proof_verdict(self._context, session, windows, claim, height)

@@ -66,8 +66,15 @@ class Ingest:
         return self._batches.statistics().current_buffer_used < WAITING_BATCHES
 
     def offer(self, entries: Sequence[LogEntry]) -> None:
-        """Hand over entries that were just read; only when there is room."""
-        self._batches.send_nowait(entries)
+        """Hand over entries that were just read.
+
+        Drains may have taken the room that there was when the read began. What finds none is
+        pending in our name by now and is processed as such.
+        """
+        try:
+            self._batches.send_nowait(entries)
+        except trio.WouldBlock:
+            self._recover_at = -math.inf
 
     async def drain(self, timeout_seconds: float) -> bool:
         """Process everything that is in the log now; False when that did not work in time."""
@@ -106,6 +113,8 @@ class Ingest:
         except StateError as error:
             _log.warning("the log cannot be drained", supplier=self.supplier, error=str(error))
         finally:
+            if not wish.complete:
+                self._recover_at = min(self._recover_at, trio.current_time() + RETRY_SECONDS[0])
             wish.done.set()
 
     async def _recover(self, idle_seconds: float) -> None:
@@ -129,17 +138,22 @@ class Ingest:
 
     async def _new(self) -> bool:
         """Process entries that nobody was given; whether all went well."""
-        complete = True
-        while entries := await self._store.read_new(self._batch_entries):
+        complete, more = True, True
+        while more:
+            entries = await self._store.read_new(self._batch_entries)
             complete = await self._process(entries, again=True) and complete
+            # Less than was asked for is all there was; under load the next read is never empty.
+            more = len(entries) >= self._batch_entries
         return complete
 
     async def _own_pending(self) -> bool:
         """Process entries that were delivered to us and not acknowledged."""
-        complete, after = True, b"0"
-        while entries := await self._store.own_pending(after, self._batch_entries):
+        complete, more, after = True, True, b"0"
+        while more:
+            entries = await self._store.own_pending(after, self._batch_entries)
             complete = await self._process(entries, again=True) and complete
-            after = entries[-1].id
+            more = len(entries) >= self._batch_entries
+            after = entries[-1].id if entries else after
         return complete
 
     async def _others_pending(self, idle_seconds: float) -> bool:

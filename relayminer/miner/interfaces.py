@@ -42,8 +42,8 @@ class ChainReader(Protocol):
         """A claim in state; NotFoundError when there is none (any more)."""
         ...
 
-    async def claims_of(self, supplier: str) -> Sequence[proof_pb2.Claim]:
-        """Every claim of a supplier that is in state."""
+    async def claims_of(self, supplier: str, min_height: int = 0) -> Sequence[proof_pb2.Claim]:
+        """Every claim of a supplier that is in a state of at least `min_height`."""
         ...
 
     async def difficulty_at(self, service: str, height: int) -> service_pb2.RelayMiningDifficulty:

@@ -117,7 +117,7 @@ class Settlement:
         """Record a block for every supplier that has not had it; whether that worked."""
         by_supplier: dict[str, list[SettlementEvent]] = defaultdict(list)
         for event in events:
-            parsed = parse_event(event.get("type", ""), attributes_of(event.get("attributes", ())))
+            parsed = _parsed(event)
             if parsed is not None and parsed.supplier_operator_address in self._suppliers:
                 by_supplier[parsed.supplier_operator_address].append(parsed)
         complete = True
@@ -173,6 +173,15 @@ class Settlement:
         return supplier.book.find(
             event.service_id, event.application_address, event.session_end_height
         )
+
+
+def _parsed(event: Any) -> SettlementEvent | None:
+    """An event of settlement, None for any other, and for what a node should not have sent."""
+    try:
+        return parse_event(event.get("type", ""), attributes_of(event.get("attributes") or ()))
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        _log.error("a block's event cannot be read", error=repr(error))
+        return None
 
 
 def ledger_record(event: SettlementEvent, info: SessionInfo | None, height: int) -> Record:

@@ -336,7 +336,12 @@ class SupplierStore:
     async def settled_height(self) -> int:
         """Last block whose settlement events were recorded for the supplier; 0 for none."""
         key = self._stores.settled_heights_key
-        return int(await self._stores.redis.command("HGET", key, self._supplier) or 0)
+        text = await self._stores.redis.command("HGET", key, self._supplier)
+        try:
+            return max(0, int(text or 0))
+        except ValueError:
+            _log.error("settled height unreadable", supplier=self._supplier, text=text)
+            return 0
 
     async def save_settled_height(self, height: int) -> None:
         """Note that the events of blocks up to `height` are recorded."""

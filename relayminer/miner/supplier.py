@@ -68,11 +68,14 @@ async def _settled_height(process: ProcessContext, store: SupplierStore, book: S
     """Up to where settlement events were recorded.
 
     Without a record: up to the present, or further back to before the first block in which one of
-    the sessions could have settled.
+    the sessions could have settled. A record of the future is of another chain, or of this one
+    before it was set back: it would have us wait for blocks that do not come.
     """
     stored = await store.settled_height()
-    if stored:
-        return stored
     with process.blocks.subscribe() as blocks:
         height = (await blocks.receive()).height
+    if 0 < stored <= height:
+        return stored
+    if stored:
+        _log.warning("settlement was read further than the chain is", read=stored, height=height)
     return min([height, *(session.end_height for session in book)])

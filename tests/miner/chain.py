@@ -101,6 +101,8 @@ class TestChain:
     """So many transactions are accepted and never included."""
     away: bool = False
     """Nothing answers."""
+    lags: int = 0
+    """So many blocks behind are queries: behind every claim."""
     unstaked: set[str] = field(factory=set)
     settled: dict[str, int] = field(factory=dict)
     slashed: list[str] = field(factory=list)
@@ -176,10 +178,14 @@ class TestChain:
             raise NotFoundError(session_id)
         return self.claims[session_id, supplier]
 
-    async def claims_of(self, supplier: str) -> Sequence[proof_pb2.Claim]:
-        """A supplier's claims in state."""
+    async def claims_of(self, supplier: str, min_height: int = 0) -> Sequence[proof_pb2.Claim]:
+        """A supplier's claims in state; none of the last blocks' when the node lags."""
         await trio.lowlevel.checkpoint()
         self._answer()
+        if self.lags:
+            if min_height > self.height - self.lags:
+                raise ChainUnavailableError("the node is not there yet")
+            return []
         return [claim for (_, owner), claim in self.claims.items() if owner == supplier]
 
     async def difficulty_at(self, service: str, height: int) -> service_pb2.RelayMiningDifficulty:
@@ -258,7 +264,7 @@ class TestChain:
 
     def _commit(self) -> None:
         self.height += 1
-        self.block_events[self.height] = []
+        self.block_events.setdefault(self.height, [])
         pool, self.mempool = self.mempool, []
         for sent in pool:
             if not any(self._fault(message, self.height) for message in sent.messages):

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from relayminer.config.settings import MinerSettings, NamespaceSettings, Settings
+from relayminer.config.settings import (
+    ChainSettings,
+    MinerSettings,
+    NamespaceSettings,
+    Settings,
+)
 from relayminer.miner.service import MinerService
 from relayminer.protocol.pb.mined_relay_pb2 import MinedRelayMessage
 from relayminer.protocol.signature import SigningKey
@@ -107,6 +112,7 @@ class Rig:
         factory=lambda: KeyNames(NamespaceSettings(base_prefix=f"ha{next(_namespaces)}"))
     )
     metrics: Metrics = attrs.field(factory=Metrics)
+    block_time_seconds: float = 0.1
     sent: dict[str, int] = attrs.field(factory=dict)
     """Distinct relays logged, by session id."""
 
@@ -119,7 +125,10 @@ class Rig:
         """A miner process, not running yet."""
         self.metrics = Metrics()
         return MinerService(
-            Settings(miner=self.settings),
+            Settings(
+                miner=self.settings,
+                chain=ChainSettings(block_time_seconds=self.block_time_seconds),
+            ),
             {key.address: key for key in self.keys},
             redis=redis or self.redis,
             names=self.names,
