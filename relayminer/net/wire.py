@@ -54,9 +54,10 @@ class Wire:
     Attributes:
         expires_at: Trio time after which the watchdog wakes the wire's reader or writer.
         expired: whether that has happened.
+        ends_itself: its owner says goodbye when the process stops, and must hear the answer.
     """
 
-    __slots__ = ("_descriptor", "_socket", "_writing", "expired", "expires_at")
+    __slots__ = ("_descriptor", "_socket", "_writing", "ends_itself", "expired", "expires_at")
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)  # noqa: FBT003 - the name of the standard library's argument
@@ -67,6 +68,7 @@ class Wire:
         self._writing = False
         self.expires_at = math.inf
         self.expired = False
+        self.ends_itself = False
 
     async def receive(self, limit: int = RECEIVE_BYTES) -> bytes:
         """Up to `limit` bytes, empty at the end of the peer's data.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from relayminer.protocol import codec
-from relayminer.protocol.envelope import decode_http_request
+from relayminer.protocol.envelope import HttpRequest, decode_http_request
 from relayminer.protocol.errors import DecodeError, ProtocolError, RingError
 from relayminer.protocol.pb.service_pb2 import RelayRequest
 from relayminer.protocol.point_tables import PointTables
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
     from relayminer.cache.moment import ChainMoment
-    from relayminer.plugin import RelayCall
+    from relayminer.plugin import Headers, RelayCall
     from relayminer.relayer.book import SessionBook
     from relayminer.relayer.gate import SupplierGate
     from relayminer.relayer.metrics import RelayerMetrics
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MAX_SESSION_BLOCKS = 10_000
 MAX_HEIGHT_DISTANCE = 10_000
 _INVALID = "invalid relay request: body must be a valid RelayRequest protobuf"
+_NO_ENVELOPE = HttpRequest("", "")
 
 
 class Admission:
@@ -115,6 +116,45 @@ class Admission:
         Raises:
             RefusedError: 400, 403, 413 or 503.
         """
+        await self._check_supplier(relay)
+        if body_bytes > relay.route.max_body_bytes:
+            raise RefusedError(413, "request body too large for service", "body_too_large")
+        self._check_heights(relay)
+        self._check_backend(relay.route)
+        self._check_key(relay)
+
+    def decode_message(self, message: bytes, route: Route, headers: Headers) -> Relay:
+        """`decode` for a conversation: its messages carry what the backend gets, bare.
+
+        Raises:
+            RefusedError: 400.
+        """
+        try:
+            request = codec.decode(RelayRequest, message)
+        except DecodeError as error:
+            raise RefusedError(400, _INVALID, "invalid_relay_request") from error
+        if not request.meta.HasField("session_header"):
+            raise RefusedError(400, "missing session header", "invalid_relay_request")
+        return Relay(
+            request,
+            _NO_ENVELOPE,
+            route,
+            headers,
+            arrival_height=self._moment.height,
+            arrived_at=trio.current_time(),
+        )
+
+    async def open_message(self, relay: Relay) -> None:
+        """`open` for a conversation: its size is bounded already, its backend is connected.
+
+        Raises:
+            RefusedError: 400, 403 or 503.
+        """
+        await self._check_supplier(relay)
+        self._check_heights(relay)
+        self._check_key(relay)
+
+    async def _check_supplier(self, relay: Relay) -> None:
         route, supplier = relay.route, relay.supplier
         if not supplier or not isinstance(supplier, str):
             raise RefusedError(
@@ -124,15 +164,16 @@ class Admission:
             )
         if not self._gate.check_cached(supplier, route):
             await self._gate.check(supplier, route)
-        if body_bytes > route.max_body_bytes:
-            raise RefusedError(413, "request body too large for service", "body_too_large")
+
+    def _check_heights(self, relay: Relay) -> None:
         if relay.request.meta.HasField("session_header") and not plausible_heights(
             relay.start_height, relay.end_height, relay.arrival_height
         ):
             raise RefusedError(400, "implausible session heights", "implausible_session_heights")
-        self._check_backend(route)
-        if supplier not in self._keys:
-            raise InvalidRelayError(f"supplier {supplier} is not allowed by this relayer")
+
+    def _check_key(self, relay: Relay) -> None:
+        if relay.supplier not in self._keys:
+            raise InvalidRelayError(f"supplier {relay.supplier} is not allowed by this relayer")
 
     def _check_backend(self, route: Route) -> None:
         if route.pool is None:

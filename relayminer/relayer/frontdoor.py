@@ -124,7 +124,8 @@ class FrontDoor:
     def stop_reading(self) -> None:
         """Wake every connection that waits for a request; answers may still be written."""
         for wire in self._wires:
-            wire.stop_reading()
+            if not wire.ends_itself:
+                wire.stop_reading()
 
     async def _serve(self, accepted: socket.socket) -> None:
         wire = Wire(accepted)
@@ -156,8 +157,11 @@ class FrontDoor:
                 if claim is Claim.YES:
                     wire.expires_at = math.inf
                     return transport
-                undecided = undecided or claim is Claim.MORE
-            if not undecided or len(head) >= _PEEK_BYTES:
+                undecided = claim is Claim.MORE and len(head) < _PEEK_BYTES
+                if undecided:
+                    # Who comes later would take what may still be this one's.
+                    break
+            if not undecided:
                 return None
             limits = self._engine.limits
             wire.expires_at = min(
