@@ -47,18 +47,27 @@ class Request:
         headers: names in lower case, in order, repeated names kept.
         body: the whole body.
         keep_alive: whether the client wants the connection to live on.
+        version: of HTTP, as `1.1`.
     """
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "target")
+    __slots__ = ("body", "headers", "keep_alive", "method", "target", "version")
 
     def __init__(
-        self, method: bytes, target: bytes, headers: Headers, body: bytes, *, keep_alive: bool
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: bytes,
+        *,
+        keep_alive: bool,
+        version: str = "1.1",
     ) -> None:
         self.method = method
         self.target = target
         self.headers = headers
         self.body = body
         self.keep_alive = keep_alive
+        self.version = version
 
     def header(self, name: bytes) -> bytes:
         """The first value of `name` (lower case), or empty."""
@@ -222,6 +231,7 @@ class RequestReader:
                 self._headers,
                 body[0] if len(body) == 1 else b"".join(body),
                 keep_alive=keep_alive,
+                version=parser.get_http_version(),
             )
         )
         if not keep_alive:
@@ -259,6 +269,22 @@ def response_bytes(
     parts.append(b"\r\n")
     if not head_only:
         parts.append(body)
+    return b"".join(parts)
+
+
+def stream_head(status: int, headers: Headers, *, chunked: bool) -> bytes:
+    """The head of an answer whose length is not known; it ends the connection.
+
+    Args:
+        status: of the answer.
+        headers: none of which is about framing or the connection.
+        chunked: whether the body is framed; else the connection's end is its end.
+    """
+    parts = [b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"Unknown"))]
+    parts.extend(b"%b: %b\r\n" % header for header in headers)
+    if chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    parts.append(b"Connection: close\r\n\r\n")
     return b"".join(parts)
 
 

@@ -8,6 +8,8 @@ from relayminer.net.errors import WireError
 from relayminer.net.wire import RECEIVE_BYTES, AnyWire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from relayminer.net.http1 import Headers
     from relayminer.net.response import ResponseParser
 
@@ -28,12 +30,13 @@ class ResponseStream:
         headers: names as sent, in order, repeated names kept; without trailers.
     """
 
-    __slots__ = ("_closed", "_open", "_parser", "_wire", "headers", "status")
+    __slots__ = ("_also", "_closed", "_open", "_parser", "_wire", "headers", "status")
 
     def __init__(self, wire: AnyWire, parser: ResponseParser, closed: Closed) -> None:
         self._wire = wire
         self._parser = parser
         self._closed = closed
+        self._also: list[Callable[[], None]] = []
         self._open = True
         self.status = parser.status
         self.headers: Headers = list(parser.headers)
@@ -64,6 +67,12 @@ class ResponseStream:
         if self._open:
             self._open = False
             self._closed(reusable=self._parser.reusable and not self._wire.expired)
+            for callback in self._also:
+                callback()
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called then, too."""
+        self._also.append(callback)
 
 
 def media_type(content_type: bytes) -> bytes:

@@ -29,6 +29,7 @@ from relayminer.net.http1 import (
     RequestReader,
     linger,
     response_bytes,
+    stream_head,
 )
 from relayminer.net.wire import AnyWire, Wire
 from relayminer.plugin.caches import ALL, CacheType, ChainReader, Moment
@@ -40,7 +41,15 @@ from relayminer.plugin.registry import (
     load_plugins,
     load_transports,
 )
-from relayminer.plugin.transports import Claim, Engine, RelayAnswer, RelayCall, Transport
+from relayminer.plugin.transports import (
+    AnswerSink,
+    Claim,
+    Engine,
+    RelayAnswer,
+    RelayCall,
+    StreamAnswer,
+    Transport,
+)
 from relayminer.protocol import codec
 from relayminer.protocol.pb import (
     application_pb2,
@@ -68,6 +77,7 @@ encode_message = codec.encode
 
 __all__ = [
     "ALL",
+    "AnswerSink",
     "AnyWire",
     "CacheType",
     "ChainReader",
@@ -92,6 +102,7 @@ __all__ = [
     "RequestReader",
     "RequestRefusedError",
     "SigningKey",
+    "StreamAnswer",
     "Transport",
     "UnsupportedQueryError",
     "Wire",
@@ -115,5 +126,6 @@ __all__ = [
     "session_pb2",
     "shared_params_json",
     "shared_pb2",
+    "stream_head",
     "supplier_pb2",
 ]

@@ -26,14 +26,19 @@ class RelayCall:
         body: the serialized `RelayRequest`.
         headers: of the request that carried it; names in lower case.
         transport: name of the transport.
+        may_compress: whether the answer's body may be gzip if `headers` accept it: the transport
+            then passes the answer's own headers on.
     """
 
-    __slots__ = ("body", "headers", "transport")
+    __slots__ = ("body", "headers", "may_compress", "transport")
 
-    def __init__(self, body: bytes, headers: Headers, transport: str) -> None:
+    def __init__(
+        self, body: bytes, headers: Headers, transport: str, *, may_compress: bool = False
+    ) -> None:
         self.body = body
         self.headers = headers
         self.transport = transport
+        self.may_compress = may_compress
 
 
 class RelayAnswer:
@@ -61,6 +66,42 @@ class RelayAnswer:
         self.headers = headers
 
 
+class StreamAnswer:
+    """What became of an answer that went to an `AnswerSink`.
+
+    Attributes:
+        complete: False when its end is missing. The client must be able to see that, by a missing
+            last chunk or a reset.
+    """
+
+    __slots__ = ("complete",)
+
+    def __init__(self, *, complete: bool) -> None:
+        self.complete = complete
+
+
+class AnswerSink(Protocol):
+    """Where an answer goes that is written piece by piece: a transport's side of one request.
+
+    `begin` and `send` raise WireError or WireTimeoutError when the client does not take them.
+    """
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Status and headers of the answer; called once, before the first piece.
+
+        The headers say nothing about length, framing or the connection: that is the transport's.
+        """
+        ...
+
+    async def send(self, piece: bytes) -> None:
+        """Write `piece`, and do not keep it back."""
+        ...
+
+    async def gone(self) -> None:
+        """Return when the client has hung up; it may be that this is never noticed."""
+        ...
+
+
 class Engine(Protocol):
     """What a transport may ask of the relayer."""
 
@@ -78,6 +119,16 @@ class Engine(Protocol):
         """One request, one signed answer: admitted, metered, forwarded, signed and logged.
 
         Never raises for what a client or a backend does. When it returns, the relay is logged.
+        """
+        ...
+
+    async def stream(self, call: RelayCall, sink: AnswerSink) -> RelayAnswer | StreamAnswer:
+        """As `exchange`, for transports whose answers may be written piece by piece.
+
+        When the backend streams, `sink` gets signed batches while it does (each one followed by
+        the delimiter that gateways split on), and the transport has but to end the answer. When
+        the client hangs up, the backend's work is cancelled. Anything else is returned as from
+        `exchange`, and `sink` is not used.
         """
         ...
 

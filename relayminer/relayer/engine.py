@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from relayminer.plugin import RelayAnswer
+from relayminer.net.response_stream import ResponseStream
+from relayminer.plugin import RelayAnswer, StreamAnswer
 from relayminer.relayer.answer import error_answer, refusal_answer
 from relayminer.relayer.errors import RefusedError
 from relayminer.relayer.metrics import unknown_route
+from relayminer.relayer.stream import NO_STREAM, STREAM_TYPES, StreamBrokenError
 from relayminer.telemetry.metrics import UNKNOWN
 
 if TYPE_CHECKING:
     from relayminer.cache.moment import ChainMoment
     from relayminer.net.http1 import Headers, HttpLimits
-    from relayminer.plugin import RelayCall
+    from relayminer.plugin import AnswerSink, RelayCall
     from relayminer.relayer.admit import Admission
     from relayminer.relayer.background import Background
     from relayminer.relayer.forward import Forwarder
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from relayminer.relayer.ready import StatusPages
     from relayminer.relayer.relay import Relay, SessionContext
     from relayminer.relayer.sign import Signer
+    from relayminer.relayer.stream import Streamer
 
 _JSON = b"application/json"
 _MAX_ACCEPT = 256
@@ -48,6 +51,7 @@ class RelayEngine:
         forwarder: Forwarder,
         signer: Signer,
         publisher: Publisher,
+        streamer: Streamer,
         background: Background,
         pages: StatusPages,
         moment: ChainMoment,
@@ -62,6 +66,7 @@ class RelayEngine:
         self._forwarder = forwarder
         self._signer = signer
         self._publisher = publisher
+        self._streamer = streamer
         self._background = background
         self._pages = pages
         self._moment = moment
@@ -88,6 +93,13 @@ class RelayEngine:
 
     async def exchange(self, call: RelayCall) -> RelayAnswer:
         """One relay, from its bytes to its answer."""
+        answer = await self.stream(call, None)
+        if isinstance(answer, RelayAnswer):
+            return answer
+        return error_answer(500, "internal error")
+
+    async def stream(self, call: RelayCall, sink: AnswerSink | None) -> RelayAnswer | StreamAnswer:
+        """As `exchange`; with a `sink` the answer may be written piece by piece."""
         if self.in_flight >= self._max_in_flight:
             return self.refuse(503, "relayer is at capacity", reason="at_capacity")
         self.in_flight += 1
@@ -95,17 +107,21 @@ class RelayEngine:
         try:
             self._publisher.check()
             relay = self._decode(call)
+            relay.stream_types = NO_STREAM if sink is None else STREAM_TYPES
             route_metrics = relay.route.metrics
             route_metrics.received.value += 1
             route_metrics.request_bytes.observe(len(call.body))
             await self._admission.open(relay, len(call.body))
             self._forwarder.check(relay)
             answer = await (
-                self._serve_eagerly(relay)
+                self._serve_eagerly(relay, sink)
                 if relay.route.eager or self._forwarder.is_dear(relay)
-                else self._serve_optimistically(relay)
+                else self._serve_optimistically(relay, sink)
             )
             route_metrics.latency.observe(trio.current_time() - relay.arrived_at)
+        except StreamBrokenError as broken:
+            route_metrics.rejected(broken.reason).value += 1
+            return StreamAnswer(complete=False)
         except RefusedError as refusal:
             return self._refused(refusal, route_metrics)
         except Exception:  # noqa: BLE001 - a client never sees a traceback, and one relay's accident ends no other
@@ -133,12 +149,19 @@ class RelayEngine:
         metrics.rejected(refusal.reason).value += 1
         return refusal_answer(refusal)
 
-    async def _serve_eagerly(self, relay: Relay) -> RelayAnswer:
+    async def _serve_eagerly(
+        self, relay: Relay, sink: AnswerSink | None
+    ) -> RelayAnswer | StreamAnswer:
         context = await self._admission.verify(relay)
         meter = self._meter
         charged = meter.take_leased(relay, context) or await meter.take(relay, context)
         try:
             response, retries = await self._forwarder.forward(relay)
+            if isinstance(response, ResponseStream):
+                answer, is_mined = await self._stream_eagerly(relay, context, response, sink)
+                if charged and not is_mined:
+                    meter.refund(relay, context)
+                return answer
             body, stored_response = self._signer.sign(relay, response)
             entry = self._mined(relay, context, stored_response)
         except BaseException:
@@ -157,17 +180,47 @@ class RelayEngine:
         metrics.response_bytes.observe(len(response.body))
         return RelayAnswer(200, body, _content_type(relay.outer_headers), _retried(retries))
 
-    async def _serve_optimistically(self, relay: Relay) -> RelayAnswer:
+    async def _stream_eagerly(
+        self,
+        relay: Relay,
+        context: SessionContext,
+        upstream: ResponseStream,
+        sink: AnswerSink | None,
+    ) -> tuple[StreamAnswer, bool]:
+        """The answer, and whether the relay is mined."""
+        is_mined = False
+
+        async def finish(stored_response: bytes) -> None:
+            nonlocal is_mined
+            entry = self._mined(relay, context, stored_response)
+            if entry is not None:
+                await self._publish(relay, context, entry, charged=False)
+                is_mined = True
+
+        return await self._streamer.run(relay, upstream, sink, finish), is_mined
+
+    async def _serve_optimistically(
+        self, relay: Relay, sink: AnswerSink | None
+    ) -> RelayAnswer | StreamAnswer:
         self._admission.check_known(relay)
         response, retries = await self._forwarder.forward(relay)
+        if isinstance(response, ResponseStream):
+
+            async def finish(stored_response: bytes) -> None:
+                await self._account_soon(relay, stored_response)
+
+            return await self._streamer.run(relay, response, sink, finish)
         body, stored_response = self._signer.sign(relay, response)
-        if not self._background.submit(lambda: self._account(relay, stored_response)):
-            # Too much waits: this client waits for its own relay's checks.
-            await self._account(relay, stored_response)
+        await self._account_soon(relay, stored_response)
         metrics = relay.route.metrics
         metrics.served(response.status).value += 1
         metrics.response_bytes.observe(len(response.body))
         return RelayAnswer(200, body, _content_type(relay.outer_headers), _retried(retries))
+
+    async def _account_soon(self, relay: Relay, stored_response: bytes) -> None:
+        if not self._background.submit(lambda: self._account(relay, stored_response)):
+            # Too much waits: this client waits for its own relay's checks.
+            await self._account(relay, stored_response)
 
     async def _account(self, relay: Relay, stored_response: bytes) -> None:
         """Validate, meter and publish a relay that was answered already."""

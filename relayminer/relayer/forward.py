@@ -13,13 +13,17 @@ import trio
 
 from relayminer.net.errors import (
     DialTimeoutError,
+    HeadTooLargeError,
     NetError,
     ResponseTooLargeError,
     WireTimeoutError,
 )
+from relayminer.net.response_stream import ResponseStream
 from relayminer.relayer.errors import RefusedError, no_backend
 from relayminer.relayer.forward_hedge import hedged
 from relayminer.relayer.forward_request import backend_headers, backend_request
+
+NO_STREAM: frozenset[bytes] = frozenset()
 
 if TYPE_CHECKING:
     from relayminer.net.http1 import Headers
@@ -65,8 +69,11 @@ class Forwarder:
         traffic = relay.route.traffic
         return traffic is not None and traffic.is_dear(relay)
 
-    async def forward(self, relay: Relay) -> tuple[Response, int]:
+    async def forward(self, relay: Relay) -> tuple[Response | ResponseStream, int]:
         """The backend's answer (any status below 500) and how many retries it took.
+
+        An answer of one of the relay's `stream_types` comes with its head; who gets it closes it,
+        and tells the pool how it went.
 
         Raises:
             RefusedError: 502 when no endpoint answered, the backend's own status when it is a
@@ -81,12 +88,17 @@ class Forwarder:
         permit = await traffic.enter(relay)
         try:
             response, retries = await self._measured(relay)
-        finally:
+        except BaseException:
             permit.leave()
-        traffic.keep(relay, response)
+            raise
+        if isinstance(response, ResponseStream):
+            response.when_closed(permit.leave)
+        else:
+            permit.leave()
+            traffic.keep(relay, response)
         return response, retries
 
-    async def _measured(self, relay: Relay) -> tuple[Response, int]:
+    async def _measured(self, relay: Relay) -> tuple[Response | ResponseStream, int]:
         began = trio.current_time()
         route = relay.route
         try:
@@ -102,7 +114,9 @@ class Forwarder:
         route.metrics.answered(response.status).value += 1
         return response, retries
 
-    async def _attempt(self, relay: Relay, route: Route, began: float) -> tuple[Response, int]:
+    async def _attempt(
+        self, relay: Relay, route: Route, began: float
+    ) -> tuple[Response | ResponseStream, int]:
         pool = route.pool
         endpoint = pool.pick() if pool is not None else None
         if pool is None or endpoint is None:
@@ -114,7 +128,7 @@ class Forwarder:
         attempt = 1
         while True:
             try:
-                return await exchange.run(endpoint), attempt - 1
+                response = await exchange.open(endpoint)
             except EndpointFailedError:
                 if attempt >= route.max_attempts:
                     raise
@@ -124,6 +138,9 @@ class Forwarder:
                 if not self._budget.spend():
                     pool.released(other)
                     raise
+            else:
+                relay.retries = attempt - 1
+                return response, attempt - 1
             attempt += 1
             endpoint = other
 
@@ -142,6 +159,15 @@ class _Exchange:
         self._headers: Headers = backend_headers(relay, route)
 
     async def run(self, endpoint: Endpoint) -> Response:
+        """One attempt, for an answer that is read to its end; raises as `open`."""
+        self._relay.stream_types = NO_STREAM
+        response = await self.open(endpoint)
+        if isinstance(response, ResponseStream):
+            response.close()
+            raise RefusedError(502, "backend error", "backend_network_error")
+        return response
+
+    async def open(self, endpoint: Endpoint) -> Response | ResponseStream:
         """One attempt.
 
         Raises:
@@ -151,12 +177,13 @@ class _Exchange:
         route, pool = self._route, self._pool
         began = trio.current_time()
         try:
-            response = await endpoint.http.exchange(
+            response = await endpoint.http.open(
                 self._method,
                 backend_request(self._relay, route, endpoint, self._method, self._headers),
                 deadline=self._deadline,
                 header_timeout_seconds=route.timeouts.response_header_seconds,
                 max_response_bytes=route.max_response_bytes,
+                stream_types=self._relay.stream_types,
             )
         except DialTimeoutError as error:
             # Nothing was asked yet, so it is not what was asked that takes long.
@@ -165,6 +192,10 @@ class _Exchange:
         except WireTimeoutError as error:
             pool.timed_out(endpoint)
             raise RefusedError(502, "backend error", "backend_timeout") from error
+        except HeadTooLargeError as error:
+            # Nobody asks for headers: this is the endpoint's doing.
+            pool.failed(endpoint, str(error))
+            raise EndpointFailedError(502, "backend error", "backend_network_error") from error
         except ResponseTooLargeError as error:
             pool.released(endpoint)
             raise RefusedError(502, "backend error", "backend_network_error") from error
@@ -176,7 +207,13 @@ class _Exchange:
             pool.released(endpoint)
             raise
         if response.status >= SERVER_ERROR:
+            if isinstance(response, ResponseStream):
+                response.close()
             pool.failed(endpoint, f"status {response.status}")
             raise EndpointFailedError(response.status, "backend service error", BACKEND_5XX)
-        pool.succeeded(endpoint, trio.current_time() - began)
+        if isinstance(response, ResponseStream) and not endpoint.on_trial:
+            # How a stream went is known at its end; one on trial has shown that it is there.
+            self._relay.endpoint = endpoint
+        else:
+            pool.succeeded(endpoint, trio.current_time() - began)
         return response

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from relayminer.protocol.pb.service_pb2 import RelayRequest
     from relayminer.relayer.forward_traffic import Plan
     from relayminer.relayer.meter import Budget
+    from relayminer.relayer.pool import Endpoint
     from relayminer.relayer.routes import Route
+
+
+_NO_TYPES: frozenset[bytes] = frozenset()
 
 
 class SessionContext:
@@ -100,6 +104,8 @@ class Relay:
         context: its session, once verified.
         forms: its encodings, once somebody needed them.
         plan: what its body asks for, once somebody looked.
+        stream_types: media types of answers that are passed on while the backend writes them.
+        endpoint: whose answer is passed on so, and `retries` before it.
     """
 
     __slots__ = (
@@ -108,14 +114,17 @@ class Relay:
         "arrived_at",
         "context",
         "end_height",
+        "endpoint",
         "forms",
         "http",
         "outer_headers",
         "plan",
         "request",
+        "retries",
         "route",
         "session_id",
         "start_height",
+        "stream_types",
         "supplier",
     )
 
@@ -144,6 +153,9 @@ class Relay:
         self.context: SessionContext | None = None
         self.forms: RelayForms | None = None
         self.plan: Plan | None = None
+        self.stream_types: frozenset[bytes] = _NO_TYPES
+        self.endpoint: Endpoint | None = None
+        self.retries = 0
 
     @property
     def service(self) -> str:

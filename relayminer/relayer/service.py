@@ -12,21 +12,20 @@ import trio
 from relayminer.net.http1 import HttpLimits
 from relayminer.net.watchdog import Watchdog
 from relayminer.relayer.admit import Admission
+from relayminer.relayer.backends import Backends
 from relayminer.relayer.background import Background
 from relayminer.relayer.book import SessionBook
 from relayminer.relayer.engine import RelayEngine
 from relayminer.relayer.forward_setup import forwarder_of
 from relayminer.relayer.frontdoor import FrontDoor, open_listeners
 from relayminer.relayer.gate import SupplierGate
-from relayminer.relayer.guard import FreshnessGuard
 from relayminer.relayer.meter import Meter
 from relayminer.relayer.metrics import RelayerMetrics
-from relayminer.relayer.probe import Prober
 from relayminer.relayer.publish import Publisher
 from relayminer.relayer.ready import StatusPages
-from relayminer.relayer.routes import RouteBuilder, pools_of
 from relayminer.relayer.sign import Signer
 from relayminer.relayer.spool_service import LogService
+from relayminer.relayer.stream import Streamer, StreamMetrics
 from relayminer.relayer.tally import Tally
 from relayminer.relayer.view import ChainView
 from relayminer.state.meter import MeterStore
@@ -104,9 +103,7 @@ class RelayerService:
         self._watchdog = Watchdog()
         self.metrics = RelayerMetrics(metrics)
         self.metrics.height.read = lambda: moment.height
-        self._routes = RouteBuilder(settings, self._watchdog, self.metrics).build()
-        self._prober = Prober(self._routes, settings, self._watchdog, self.metrics)
-        self._guard = FreshnessGuard(self._routes, settings, self._watchdog, self.metrics)
+        self.backends = Backends(settings, self._watchdog, self.metrics)
         view = ChainView(caches)
         self._book = SessionBook(view, self.metrics, max_sessions=settings.session_cache_entries)
         self._store = store
@@ -140,9 +137,10 @@ class RelayerService:
         )
         health.add("chain height", moment.problem)
         health.add("supplier keys", lambda: None if keys else "no supplier key is loaded")
+        signer = Signer(keys, settings.max_response_bytes)
         self.engine = RelayEngine(
             admission=Admission(
-                routes=self._routes,
+                routes=self.backends.routes,
                 gate=SupplierGate(view, keys, self.metrics),
                 book=self._book,
                 keys=keys,
@@ -153,10 +151,11 @@ class RelayerService:
             ),
             meter=self._meter,
             forwarder=forwarder_of(settings, self.metrics),
-            signer=Signer(keys, settings.max_response_bytes),
+            signer=signer,
+            streamer=Streamer(signer, StreamMetrics(metrics)),
             publisher=Publisher(self._log_service.log, self.metrics, self._tally, time.time_ns),
             background=self._background,
-            pages=StatusPages(self._routes, moment, health),
+            pages=StatusPages(self.backends.routes, moment, health),
             moment=moment,
             limits=http_limits(settings),
             metrics=self.metrics,
@@ -211,8 +210,7 @@ class RelayerService:
                 helpers.start_soon(self._keep_house)
                 helpers.start_soon(self._listen_for_cleanups)
                 helpers.start_soon(self._tally.run)
-                helpers.start_soon(self._prober.run)
-                helpers.start_soon(self._guard.run)
+                helpers.start_soon(self.backends.run)
                 async with trio.open_nursery() as workers:
                     workers.start_soon(self._background.run)
                     await self._host_connections(task_status)
@@ -227,7 +225,7 @@ class RelayerService:
                     with trio.move_on_after(1.0):
                         await self._meter.give_back(context)
                 helpers.cancel_scope.cancel()
-        self._close_pools()
+        self.backends.close()
 
     async def _host_connections(self, task_status: trio.TaskStatus[_Work]) -> None:
         with trio.CancelScope() as limit:
@@ -245,18 +243,11 @@ class RelayerService:
             await trio.sleep(_HOUSEKEEPING_SECONDS)
             for context in self._book.take_expired(self._moment.height):
                 await self._meter.give_back(context)
-            for pool in pools_of(self._routes):
-                for endpoint in pool.endpoints:
-                    endpoint.http.prune()
+            self.backends.prune()
 
     async def _listen_for_cleanups(self) -> None:
         async with self._store.subscribe([self._names.meter_cleanup_channel]) as messages:
             await self._meter.listen(messages, self._book.find)
-
-    def _close_pools(self) -> None:
-        for pool in pools_of(self._routes):
-            for endpoint in pool.endpoints:
-                endpoint.http.close()
 
 
 class _Work:

@@ -48,6 +48,18 @@ class Signer:
         except (ProtocolError, KeyError, UnicodeDecodeError) as error:
             raise RefusedError(500, "failed to sign response", "signing_error") from error
 
+    def sign_batch(self, relay: Relay, status: int, body: bytes) -> tuple[bytes, bytes]:
+        """As `sign`, for a piece of a streamed answer: the envelope has a status and no headers.
+
+        Raises:
+            RefusedError: 500, there is no key.
+        """
+        payload = encode_http_response(HttpResponse(status, {}, body))
+        try:
+            return relay.own_forms().response(payload, self._keys[relay.supplier])
+        except (ProtocolError, KeyError) as error:
+            raise RefusedError(500, "failed to sign response", "signing_error") from error
+
     def _payload(self, response: Response) -> bytes:
         headers = self._headers(response.headers)
         body = response.body

@@ -12,14 +12,17 @@ from relayminer.plugin import (
     Request,
     RequestReader,
     RequestRefusedError,
+    StreamAnswer,
     Wire,
     WireError,
     WireTimeoutError,
     linger,
     response_bytes,
 )
+from relayminer_plugins.http.sink import HttpSink
 
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_HTTP_1_0 = "1.0"
 _LINGER_BYTES = 67_108_864
 _LINGER_SECONDS = 2.0
 _STATUS_PATHS = (b"/health", b"/ready")
@@ -55,19 +58,26 @@ class HttpTransport:
                 return
             if request is None:
                 return
-            answer = await self._answer(request, engine)
+            sink = HttpSink(wire, engine.limits, chunked=request.version != _HTTP_1_0)
+            answer = await self._answer(request, engine, sink)
+            if isinstance(answer, StreamAnswer):
+                await sink.end(complete=answer.complete)
+                return
             keep_alive = request.keep_alive and not engine.draining
             head_only = request.method == b"HEAD"
             await self._write(wire, engine, answer, keep_alive=keep_alive, head_only=head_only)
             if not keep_alive:
                 return
 
-    async def _answer(self, request: Request, engine: Engine) -> RelayAnswer:
+    async def _answer(
+        self, request: Request, engine: Engine, sink: HttpSink
+    ) -> RelayAnswer | StreamAnswer:
         if request.target.startswith(_STATUS_PATHS):
             page = engine.status(request.target.partition(b"?")[0].decode("latin-1"))
             if page is not None:
                 return page
-        return await engine.exchange(RelayCall(request.body, request.headers, self.name))
+        call = RelayCall(request.body, request.headers, self.name, may_compress=True)
+        return await engine.stream(call, sink)
 
     async def _write(
         self,
