@@ -25,6 +25,10 @@ class ResponseTooLargeError(NetError):
     """The answer has more bytes than we accept."""
 
 
+class HeadTooLargeError(ResponseTooLargeError):
+    """The answer's headers are more than we accept."""
+
+
 class BadResponseError(NetError):
     """The answer is not HTTP/1.1."""
 

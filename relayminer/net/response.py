@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import httptools
 
-from relayminer.net.errors import BadResponseError, NetError, ResponseTooLargeError
+from relayminer.net.errors import (
+    BadResponseError,
+    HeadTooLargeError,
+    NetError,
+    ResponseTooLargeError,
+)
 
 if TYPE_CHECKING:
     from relayminer.net.http1 import Headers
@@ -118,7 +123,7 @@ class ResponseParser:
                 raise BadResponseError(f"malformed HTTP answer: {error}") from None
             self.reusable = False
         if not self.head_complete and self._fed > MAX_HEAD_BYTES:
-            raise ResponseTooLargeError("the answer's headers have more bytes than accepted")
+            raise HeadTooLargeError("the answer's headers have more bytes than accepted")
 
     def end(self) -> bool:
         """The server has closed: whether that completes the answer."""
@@ -154,7 +159,7 @@ class ResponseParser:
         """One header, or one trailer."""
         self._headers.append((name, value or b""))
         if len(self._headers) > MAX_HEADERS:
-            self._stop(ResponseTooLargeError("the answer has more headers than accepted"))
+            self._stop(HeadTooLargeError("the answer has more headers than accepted"))
 
     def on_headers_complete(self) -> None:
         """Status and headers are there."""

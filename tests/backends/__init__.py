@@ -1,0 +1,1 @@
+"""Sick backends, full services, and what the relayer makes of them."""
