@@ -32,6 +32,7 @@ from relayminer.keys.loading import SupplierKeys, load_keys
 from relayminer.miner.service import MinerService
 from relayminer.plugin import load_cache_types, load_key_providers, load_transports
 from relayminer.relayer.service import RelayerService
+from relayminer.reload import LiveKeys, Reloader
 from relayminer.roles import Role
 from relayminer.service import ServiceGroup
 from relayminer.state.block_events import BlockEvents
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from relayminer.config.settings import Settings
+    from relayminer.reload import ConfigSource
 
 STOP_MARGIN_SECONDS: Final = 10.0
 """Beyond `relayer.drain_seconds`: how long one service may take to stop."""
@@ -75,7 +77,18 @@ class Foundation:
     owner: str
 
 
-def run_process(settings: Settings, roles: frozenset[Role]) -> None:
+@frozen
+class Launch:
+    """How a process was started, beyond its settings and roles.
+
+    Attributes:
+        source: to read the settings again, on SIGHUP or when the files change.
+    """
+
+    source: ConfigSource | None = None
+
+
+def run_process(settings: Settings, roles: frozenset[Role], launch: Launch | None = None) -> None:
     """Run until SIGINT or SIGTERM, then stop in order.
 
     Raises:
@@ -83,7 +96,7 @@ def run_process(settings: Settings, roles: frozenset[Role]) -> None:
     """
     set_up_logs(settings.logging.level, settings.logging.format)
     try:
-        trio.run(_until_told_to_stop, settings, roles)
+        trio.run(_until_told_to_stop, settings, roles, launch or Launch())
     except* RelayMinerError as group:
         # One reason is what an operator needs; the log has the rest.
         raise next(_leaves(group)) from None
@@ -111,42 +124,62 @@ class Stop:
     starting: trio.CancelScope = field(factory=trio.CancelScope)
     """Around the start of the services: those that run already are stopped in order."""
     services_begun: bool = False
+    insisted: trio.Event = field(factory=trio.Event)
+    """Told again: nobody wants to wait for the sake of others."""
 
     def now(self) -> None:
         """Stop."""
+        if self.told.is_set():
+            self.insisted.set()
         self.told.set()
         self.starting.cancel()
         if not self.services_begun:
             self.process.cancel()
 
 
-async def _until_told_to_stop(settings: Settings, roles: frozenset[Role]) -> None:
+async def _until_told_to_stop(settings: Settings, roles: frozenset[Role], launch: Launch) -> None:
     stop = Stop()
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_listen, signals, stop)
+            nursery.start_soon(_listen, signals, stop, launch)
             with stop.process:
-                async with running(settings, roles, stop):
+                async with running(settings, roles, stop, launch) as base:
                     await stop.told.wait()
+                    if Role.RELAYER in roles and not stop.starting.cancelled_caught:
+                        await _let_gateways_leave(base, stop)
             nursery.cancel_scope.cancel()
 
 
-async def _listen(signals: AsyncIterator[int], stop: Stop) -> None:
+async def _listen(signals: AsyncIterator[int], stop: Stop, launch: Launch) -> None:
     async for number in signals:
+        if number == signal.SIGHUP:
+            if launch.source is not None:
+                launch.source.ask()
+            continue
         _log.info("stopping", signal=signal.Signals(number).name)
         stop.now()
 
 
+async def _let_gateways_leave(base: Foundation, stop: Stop) -> None:
+    """Not ready from now on; relays are still served for a while, for those who look at that."""
+    base.health.add("drain", lambda: "shutting down")
+    with trio.move_on_after(base.settings.relayer.shutdown_delay_seconds):
+        await stop.insisted.wait()
+
+
 @asynccontextmanager
 async def running(
-    settings: Settings, roles: frozenset[Role], stop: Stop | None = None
+    settings: Settings,
+    roles: frozenset[Role],
+    stop: Stop | None = None,
+    launch: Launch | None = None,
 ) -> AsyncIterator[Foundation]:
     """All services of `roles`, started; stopped in the opposite order at the end of the block.
 
     When `stop` was told before they had all started, those that had are there for the block.
     """
     stop = stop or Stop()
-    keys = _keys(settings, roles)
+    keys = LiveKeys(_keys(settings, roles))
     stop_seconds = settings.relayer.drain_seconds + STOP_MARGIN_SECONDS
     name = settings.miner.consumer_name or f"miner-{socket.gethostname()}"
     with living_identity(settings.home, name) as identity:
@@ -158,7 +191,7 @@ async def running(
             base = _foundation(settings, Redis(url, settings.redis), queries, identity.owner)
             stop.services_begun = True
             with stop.starting:
-                await _start_services(base, group, roles, keys, identity.dead)
+                await _start_services(base, group, roles, keys, identity.dead, launch or Launch())
             yield base
 
 
@@ -166,17 +199,31 @@ async def _start_services(
     base: Foundation,
     group: ServiceGroup,
     roles: frozenset[Role],
-    keys: SupplierKeys,
+    keys: LiveKeys,
     dead: tuple[str, ...],
+    launch: Launch,
 ) -> None:
     await _start_foundation(base, group)
     await free_leases(base.redis, base.names, dead, keys)
     if Role.CACHE_LEADER in roles:
         await group.start(_leader(base))
-    if Role.MINER in roles:
-        await group.start(_miner(base, keys))
-    if Role.RELAYER in roles:
-        await group.start(_relayer(base, keys))
+    miner = _miner(base, keys) if Role.MINER in roles else None
+    if miner is not None:
+        await group.start(miner)
+    relayer = _relayer(base, keys) if Role.RELAYER in roles else None
+    if relayer is not None:
+        await group.start(relayer)
+    if launch.source is not None and keys:
+        reloader = Reloader(
+            launch.source,
+            base.settings,
+            keys=keys,
+            providers=load_key_providers().values(),
+            relayer=relayer,
+            miner=miner,
+            metrics=base.metrics,
+        )
+        await group.start(reloader)
     _log.info(
         "started",
         roles=sorted(role.value for role in roles),
@@ -255,7 +302,7 @@ def _leader(base: Foundation) -> CacheLeader:
     )
 
 
-def _miner(base: Foundation, keys: SupplierKeys) -> MinerService:
+def _miner(base: Foundation, keys: LiveKeys) -> MinerService:
     def chain_time_ns() -> int:
         block = base.follower.latest
         return time.time_ns() if block is None else block.time_ns
@@ -278,7 +325,7 @@ def _miner(base: Foundation, keys: SupplierKeys) -> MinerService:
     )
 
 
-def _relayer(base: Foundation, keys: SupplierKeys) -> RelayerService:
+def _relayer(base: Foundation, keys: LiveKeys) -> RelayerService:
     return RelayerService(
         base.settings.relayer,
         keys=keys,

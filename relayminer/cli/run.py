@@ -57,6 +57,8 @@ def run(context: click.Context, *, config: Path | None, roles: str, home: Path |
     settings = load(config, overrides(home))
     if settings.redis.url == EMBEDDED and not {Role.RELAYER, Role.MINER} <= wanted:
         click.echo(ALONE.format(home=settings.home), err=True, nl=False)
-    from relayminer.app import run_process  # noqa: PLC0415
+    from relayminer.app import Launch, run_process  # noqa: PLC0415
+    from relayminer.reload import ConfigSource  # noqa: PLC0415
 
-    run_process(settings, wanted)
+    source = ConfigSource(config.absolute(), lambda: load(config, overrides(home)))
+    run_process(settings, wanted, Launch(source))

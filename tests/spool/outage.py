@@ -114,18 +114,20 @@ class Load:
 
     async def client(self) -> None:
         """Until told to stop."""
-        connection = await connect(self.bench.address)
-        while not self.stopping:
-            request = signed_request(self.bench.chain)
-            began = trio.current_time()
-            answer = await connection.send(request_body(request))
-            self.seconds = max(self.seconds, trio.current_time() - began)
-            if answer.status == 200:
-                response = codec.decode(RelayResponse, answer.body)
-                self.answered.append(stored_relay(request, response).relay_hash)
-            else:
-                self.refused[answer.status] += 1
-        connection.wire.close()
+        async with client_of(self.bench) as connection:
+            while not self.stopping:
+                await self._relay(connection)
+
+    async def _relay(self, connection: Client) -> None:
+        request = signed_request(self.bench.chain)
+        began = trio.current_time()
+        answer = await connection.send(request_body(request))
+        self.seconds = max(self.seconds, trio.current_time() - began)
+        if answer.status == 200:
+            response = codec.decode(RelayResponse, answer.body)
+            self.answered.append(stored_relay(request, response).relay_hash)
+        else:
+            self.refused[answer.status] += 1
 
     async def answers(self, more: int) -> None:
         """Wait for so many more signed answers."""

@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "devnet": PURE | {"net"},
     "testing": PURE | SUPPORT | OUTSIDE_WORLD | {"devnet", "plugin", "relayer", "cache", "miner"},
 }
-UNBOUNDED = {"cli", "app", "roles", "demo", "__main__", "__init__"}
+UNBOUNDED = {"cli", "app", "roles", "reload", "workers", "demo", "__main__", "__init__"}
 
 
 def sources(folder: str) -> Iterator[Path]:

@@ -1,0 +1,121 @@
+"""The backends in force: routes, probes and guards, replaced as a whole while relays go on.
+
+Everybody holds the same mapping of routes and looks it up per relay. A relay under way keeps the
+route that it began with; a connection in use ends with its exchange.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from relayminer.relayer.guard import FreshnessGuard
+from relayminer.relayer.probe import Prober
+from relayminer.relayer.routes import RouteBuilder, ServiceRoutes, pools_of
+
+if TYPE_CHECKING:
+    from relayminer.config.settings import RelayerSettings
+    from relayminer.net.watchdog import Watchdog
+    from relayminer.relayer.metrics import RelayerMetrics
+
+
+@attrs.frozen
+class PreparedBackends:
+    """Backends that were built from settings and are not in force yet."""
+
+    settings: RelayerSettings
+    routes: dict[str, ServiceRoutes]
+    prober: Prober
+    guard: FreshnessGuard
+
+
+class Backends:
+    """Where relays go, service by service.
+
+    Args:
+        settings: of the relayer.
+        watchdog: looks after the deadlines; it must be running.
+        metrics: of the relayer.
+
+    Attributes:
+        routes: by service id; the mapping stays, its contents change.
+
+    Raises:
+        RelayerConfigurationError: a backend cannot be used as it is configured.
+    """
+
+    def __init__(
+        self, settings: RelayerSettings, watchdog: Watchdog, metrics: RelayerMetrics
+    ) -> None:
+        self._watchdog = watchdog
+        self._metrics = metrics
+        self._settings = settings
+        self.routes: dict[str, ServiceRoutes] = {}
+        self._replaced = trio.Event()
+        self._now = self._build(settings, {})
+        self.routes.update(self._now.routes)
+
+    def prepare(self, settings: RelayerSettings) -> PreparedBackends:
+        """What `settings.services` comes to; services that are as before keep all their state.
+
+        Raises:
+            RelayerConfigurationError: a backend cannot be used; nothing has changed.
+        """
+        before = self._settings.services
+        kept = {
+            service: self.routes[service]
+            for service, wanted in settings.services.items()
+            if before.get(service) == wanted
+        }
+        return self._build(attrs.evolve(self._settings, services=settings.services), kept)
+
+    def replace(self, prepared: PreparedBackends) -> None:
+        """These are in force from now on; connections to what is gone are closed when unused."""
+        kept = {id(routes) for routes in prepared.routes.values()}
+        gone = {name: one for name, one in self.routes.items() if id(one) not in kept}
+        self.routes.clear()
+        self.routes.update(prepared.routes)
+        self._settings = prepared.settings
+        self._now = prepared
+        for pool in pools_of(gone):
+            for endpoint in pool.endpoints:
+                endpoint.http.close()
+        self._replaced.set()
+
+    async def run(self) -> None:
+        """Probe and guard whatever is in force, until cancelled."""
+        while True:
+            self._replaced = trio.Event()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._now.prober.run)
+                nursery.start_soon(self._now.guard.run)
+                await self._replaced.wait()
+                nursery.cancel_scope.cancel()
+
+    def prune(self) -> None:
+        """Close idle connections that are too old to be used."""
+        for pool in pools_of(self.routes):
+            for endpoint in pool.endpoints:
+                endpoint.http.prune()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for pool in pools_of(self.routes):
+            for endpoint in pool.endpoints:
+                endpoint.http.close()
+
+    def _build(self, settings: RelayerSettings, kept: dict[str, ServiceRoutes]) -> PreparedBackends:
+        new = {name: one for name, one in settings.services.items() if name not in kept}
+        built = RouteBuilder(
+            attrs.evolve(settings, services=new), self._watchdog, self._metrics
+        ).build()
+        # In the order of the settings.
+        routes = {name: kept.get(name) or built[name] for name in settings.services}
+        return PreparedBackends(
+            settings,
+            routes,
+            Prober(routes, settings, self._watchdog, self._metrics),
+            FreshnessGuard(routes, settings, self._watchdog, self._metrics),
+        )
