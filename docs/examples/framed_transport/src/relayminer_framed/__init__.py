@@ -1,0 +1,1 @@
+"""Length-prefixed relays over raw TCP: an example of a transport."""
