@@ -13,7 +13,6 @@ from relayminer.net.http1 import HttpLimits
 from relayminer.net.watchdog import Watchdog
 from relayminer.relayer.admit import Admission
 from relayminer.relayer.backends import Backends
-from relayminer.relayer.backends import Backends
 from relayminer.relayer.background import Background
 from relayminer.relayer.book import SessionBook
 from relayminer.relayer.engine import RelayEngine
