@@ -23,12 +23,13 @@ if kind == 'none' then
 elseif kind ~= 'hash' then
   return redis.error_reply('LEGACY the session has the old form')
 end
+-- First what may fail, on a counter that is no number: nothing takes back what a script has done.
+redis.call('HINCRBY', KEYS[6], 'relay_count', ARGV[7])
+redis.call('HINCRBY', KEYS[6], 'total_compute_units', ARGV[8])
 local last_node = 10 + 2 * tonumber(ARGV[10])
 in_pieces('HSET', KEYS[3], 11, last_node)
 in_pieces('HDEL', KEYS[3], last_node + 1, #ARGV)
 redis.call('SET', KEYS[4], ARGV[4])
-redis.call('HINCRBY', KEYS[6], 'relay_count', ARGV[7])
-redis.call('HINCRBY', KEYS[6], 'total_compute_units', ARGV[8])
 redis.call('HSET', KEYS[6], 'last_updated_at', ARGV[9])
 if ARGV[5] ~= '0' then
   redis.call('EXPIRE', KEYS[3], ARGV[5])
