@@ -130,6 +130,9 @@ class Accumulator:
             if session.unreadable:
                 raise TrieUnavailableError(session.unreadable)
             root = await self._store.live_root(session_id)
+            if root is None and session.relay_count:
+                session.unreadable = f"the store has lost a trie of {session.relay_count} relays"
+                raise TrieUnavailableError(session.unreadable)
             if root is None:
                 # Nothing was ever counted; there is nothing to seal.
                 return EMPTY_ROOT
@@ -176,7 +179,7 @@ class Accumulator:
         self, session: Session, relays: Sequence[Relay], done: list[bytes], result: Added
     ) -> None:
         session_id = session.session_id
-        trie = await self._live_trie(session_id)
+        trie = await self._live_trie(session)
         base_root = trie.root
         before, weight_before = root_count(base_root), root_sum(base_root)
         # The working copy is put back only when it is durable again.
@@ -241,12 +244,20 @@ class Accumulator:
                 reason=item.reason,
             )
 
-    async def _live_trie(self, session_id: str) -> Trie:
+    async def _live_trie(self, session: Session) -> Trie:
         """The working copy, or one made from the last durable root."""
-        trie = self._tries.get(self._supplier, session_id)
+        trie = self._tries.get(self._supplier, session.session_id)
         if trie is not None:
             return trie
-        root = await self._store.live_root(session_id)
+        root = await self._store.live_root(session.session_id)
+        if root is None and session.relay_count:
+            # What comes from now on can still be earned with.
+            _log.error(
+                "the store has lost a trie",
+                supplier=self._supplier,
+                session_id=session.session_id,
+                relays=session.relay_count,
+            )
         return Trie() if root is None else Trie(root)
 
     async def _learn_compute_units(self, session: Session) -> None:

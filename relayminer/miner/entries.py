@@ -25,6 +25,11 @@ MAX_SESSION_BLOCKS: Final = 1_000_000
 """A session longer than this is nonsense: at 30 s a block it would last a year."""
 
 
+MAX_COMPUTE_UNITS: Final = 1 << 32
+"""More for one relay is nonsense (poktroll: x/service allows 2^20), and two thousand million relays
+of it would overflow the counters."""
+
+
 @frozen
 class SessionInfo:
     """What every relay of a session says about it."""
@@ -113,6 +118,8 @@ def _fault(message: MinedRelayMessage, digest: bytes, supplier: str) -> str:
         return "supplier is not the stream's"
     if not message.relay_bytes:
         return "no relay bytes"
+    if message.compute_units_per_relay > MAX_COMPUTE_UNITS:
+        return "more compute units than a relay can have"
     # An empty hash is what older relayers write; it means "compute it".
     if message.relay_hash and message.relay_hash != digest:
         return "relay hash is not the SHA-256 of the relay bytes"

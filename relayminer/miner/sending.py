@@ -59,6 +59,10 @@ def is_due(attempt: Attempt | None, height: int, close_height: int) -> bool:
         return height > attempt.last_height
     if attempt.resends >= RESENDS_MAX:
         return False
+    if height == close_height - 1 and not attempt.tx_hash and not attempt.refused:
+        # Whoever began this died before it could note that anything left. There is no later
+        # block; one message too many costs a fee, one too few the reward or stake.
+        return height > attempt.last_height
     return height >= resend_height(attempt.last_height, close_height, attempt.resends)
 
 
@@ -100,7 +104,10 @@ async def send_group(
         )
 
     limit = context.process.settings.max_messages_per_transaction
-    for part in transactions_of(list(by_id.values()), limit):
+    first = [item for item in outgoing if not _failed_in_company(item, phase)]
+    again = [item for item in outgoing if _failed_in_company(item, phase)]
+    # A transaction that a block took and failed says nothing about which message was to blame.
+    for part in (*transactions_of(first, limit), *transactions_of(again, 1)):
         await _intend(context, phase, part, height)
         prepared = [Prepared(item.session.session_id, item.message) for item in part]
         part_results = await submit_each(prepared, send)
@@ -108,6 +115,12 @@ async def send_group(
             await _after(context, phase, by_id[session_id], result, height)
         results.update(part_results)
     return results
+
+
+def _failed_in_company(item: Outgoing, phase: Phase) -> bool:
+    """Whether a transaction with this message was accepted and has not shown on chain."""
+    attempt = attempt_of(item.session, phase)
+    return attempt is not None and bool(attempt.tx_hash)
 
 
 async def _intend(

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from relayminer.miner.entries import SessionInfo
 from relayminer.miner.lifecycle import SessionState
 
 if TYPE_CHECKING:
-    from relayminer.miner.entries import SessionInfo
+    from relayminer.state.snapshots import Snapshot
 
 
 @define
@@ -82,3 +83,24 @@ class Session:
         """Whether a relay may still enter the trie: until it is sealed, early in `claiming`."""
         open_states = {SessionState.ACTIVE, SessionState.CLAIMING}
         return self.state in open_states and self.claimed_root is None
+
+
+def session_of(snapshot: Snapshot) -> Session:
+    """A session from its record."""
+    return Session(
+        SessionInfo(
+            snapshot.session_id,
+            snapshot.service_id,
+            snapshot.application_address,
+            snapshot.session_start_height,
+            snapshot.session_end_height,
+        ),
+        state=SessionState(snapshot.state),
+        relay_count=snapshot.relay_count,
+        compute_units=snapshot.total_compute_units,
+        claimed_root=snapshot.claimed_root_hash or None,
+        claim_tx_hash=snapshot.claim_tx_hash,
+        proof_tx_hash=snapshot.proof_tx_hash,
+        settlement_outcome=snapshot.settlement_outcome,
+        settlement_height=snapshot.settlement_height,
+    )

@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from attrs import frozen
+from attrs import evolve, frozen
 
-from relayminer.miner.entries import SessionInfo
 from relayminer.miner.errors import LeaseLostError
-from relayminer.miner.lifecycle import SessionState
 from relayminer.miner.records import Phase
-from relayminer.miner.sessions import Attempt, Session
-from relayminer.state.errors import FencedError, LegacySessionError
+from relayminer.miner.sessions import Attempt, Session, session_of
+from relayminer.smst import EMPTY_ROOT, root_count, root_sum
+from relayminer.state.errors import FencedError, LegacySessionError, UnreadableValueError
 from relayminer.state.rebroadcast import Group, Rebroadcast
 from relayminer.state.snapshots import Snapshot
 from relayminer.state.submissions import ON_CHAIN_FOUND, Submission
@@ -27,7 +26,8 @@ from relayminer.state.submissions import ON_CHAIN_FOUND, Submission
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from relayminer.miner.entries import Poison
+    from relayminer.miner.entries import Poison, SessionInfo
+    from relayminer.miner.lifecycle import SessionState
     from relayminer.miner.logs import RelayLogs
     from relayminer.miner.records import Record, Value
     from relayminer.miner.tries import LoadNodes
@@ -206,8 +206,21 @@ class SupplierStore:
         with self._fenced() as fence:
             if await self._stores.sessions.create_if_absent(fence, snapshot):
                 return session_of(snapshot)
-        stored = await self._stores.sessions.load(self._supplier, info.session_id)
+            try:
+                stored = await self._stores.sessions.load(self._supplier, info.session_id)
+            except UnreadableValueError as error:
+                stored = await self._replace(fence, snapshot, str(error))
         return session_of(stored if stored is not None else snapshot)
+
+    async def _replace(self, fence: Fence, snapshot: Snapshot, reason: str) -> Snapshot:
+        """A new record for one that is unreadable; what is worth money is in the trie."""
+        session_id = snapshot.session_id
+        _log.error("unreadable session record replaced", session_id=session_id, reason=reason)
+        root = await self.live_root(session_id) or EMPTY_ROOT
+        fresh = evolve(snapshot, relay_count=root_count(root), total_compute_units=root_sum(root))
+        await self._stores.sessions.delete(fence, self._supplier, [session_id])
+        await self._stores.sessions.create_if_absent(fence, fresh)
+        return fresh
 
     async def set_state(self, session: Session, state: SessionState, **fields: str | bytes) -> None:
         """Change a session's state on record, with further fields of the record."""
@@ -358,27 +371,6 @@ def ledger_json(record: Record, unix_seconds: int) -> bytes:
         **record.fields,
     }
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def session_of(snapshot: Snapshot) -> Session:
-    """A session from its record."""
-    return Session(
-        SessionInfo(
-            snapshot.session_id,
-            snapshot.service_id,
-            snapshot.application_address,
-            snapshot.session_start_height,
-            snapshot.session_end_height,
-        ),
-        state=SessionState(snapshot.state),
-        relay_count=snapshot.relay_count,
-        compute_units=snapshot.total_compute_units,
-        claimed_root=snapshot.claimed_root_hash or None,
-        claim_tx_hash=snapshot.claim_tx_hash,
-        proof_tx_hash=snapshot.proof_tx_hash,
-        settlement_outcome=snapshot.settlement_outcome,
-        settlement_height=snapshot.settlement_height,
-    )
 
 
 def _attempt(entry: Rebroadcast) -> Attempt:

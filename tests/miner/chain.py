@@ -97,6 +97,8 @@ class TestChain:
     block_events: dict[int, list[dict[str, Any]]] = field(factory=dict)
     refuse: Callable[[Message], str] = lambda _: ""
     """Why a message fails, or an empty string."""
+    refuse_in_block: Callable[[Any], bool] = lambda _: False
+    """What passes the simulation and fails in its block."""
     lose: int = 0
     """So many transactions are accepted and never included."""
     away: bool = False
@@ -107,6 +109,8 @@ class TestChain:
     settled: dict[str, int] = field(factory=dict)
     slashed: list[str] = field(factory=list)
     compute_units: int = COMPUTE_UNITS
+    before_submit: Callable[[], object] = lambda: None
+    """Called when a transaction is about to be sent; the sender dies when it returns something."""
     on_submit: Callable[[], None] = lambda: None
     """Called when a transaction has reached the mempool, before the sender knows."""
     _changed: trio.Event = field(factory=trio.Event)
@@ -245,6 +249,8 @@ class TestChain:
         """Simulate and put into the mempool."""
         await trio.lowlevel.checkpoint()
         self._answer()
+        if self.before_submit() is not None:
+            await trio.sleep_forever()
         assert lifetime_seconds > 0
         for index, message in enumerate(messages):
             fault = self._fault(message, self.height)
@@ -267,7 +273,10 @@ class TestChain:
         self.block_events.setdefault(self.height, [])
         pool, self.mempool = self.mempool, []
         for sent in pool:
-            if not any(self._fault(message, self.height) for message in sent.messages):
+            if not any(
+                self._fault(message, self.height) or self.refuse_in_block(message)
+                for message in sent.messages
+            ):
                 for message in sent.messages:
                     self._execute(message)
         self._settle()

@@ -144,3 +144,69 @@ async def test_events_that_cannot_be_read_do_not_stop_the_miner(mine: Rig) -> No
             mine.chain.block_events[height].append({"type": kind, "attributes": [pair]})
         await mine.step_to(22)
     assert (await mine.steps(A)).count("settled") == 1
+
+
+async def test_a_batch_that_fails_in_its_block_is_sent_apart(mine: Rig) -> None:
+    """A message that only the block refuses takes its company down once, not for ever."""
+    for session in (A, B):
+        await mine.log(session, 2)
+    mine.chain.refuse_in_block = lambda message: message.session_header.session_id == B
+    async with mine.mining():
+        for session in (A, B):
+            await mine.counted(session, 2)
+        await mine.step_to(22)
+    assert mine.claimed_counts() == {A: 2}
+    assert await mine.state(B) == "claim_window_closed"
+
+
+async def test_an_intent_without_a_broadcast_is_not_waited_for_past_the_window(mine: Rig) -> None:
+    """Who died before sending leaves an intent; in the last block of the window it is sent."""
+    close_height = mine.chain.windows(10).claim_close_height
+    await mine.log(A, 2)
+    async with mine.mortal() as redis:
+        await mine.counted(A, 2)
+        mine.chain.away = True
+        mine.chain.advance(close_height - 2 - mine.chain.height)
+
+        def die() -> bool:
+            redis.die()
+            return True
+
+        mine.chain.before_submit = die
+        mine.chain.away = False
+        mine.chain.advance(0)
+        await redis.crashed.wait()
+    assert mine.chain.sent == []
+    mine.chain.before_submit = lambda: None
+    async with mine.mining():
+        await mine.step_to(22)
+    assert mine.claimed_counts() == {A: 2}
+
+
+async def test_a_trie_that_the_store_has_lost_is_told_as_lost(mine: Rig) -> None:
+    """Relays that were counted and are gone are not passed off as an empty session."""
+    await mine.log(A, 4)
+    async with mine.mining():
+        await mine.counted(A, 4)
+    await mine.redis.command("DEL", mine.names.smst_live_root_key(mine.supplier, A))
+    async with mine.mining():
+        await mine.step_to(22)
+    lost = [line for line in await mine.ledger() if line["step"] == "lost"]
+    assert [line["relays"] for line in lost] == [4]
+    assert "the store has lost a trie of 4 relays" in lost[0]["reason"]
+
+
+async def test_an_unreadable_session_record_is_replaced(mine: Rig) -> None:
+    """Garbage in a session's record costs neither its relays nor the claims of other sessions."""
+    await mine.log(A, 3)
+    await mine.log(B, 2)
+    async with mine.mining():
+        await mine.counted(A, 3)
+        await mine.counted(B, 2)
+    key = mine.names.miner_session_key(mine.supplier, A)
+    await mine.redis.command("HSET", key, "session_end_height", "garbage", "relay_count", "\xff")
+    await mine.log(A, 1, first=3)
+    async with mine.mining():
+        await mine.step_to(22)
+    assert mine.claimed_counts() == {A: 4, B: 2}
+    assert [sent.height for sent in mine.chain.sent][:1] == [CLAIM_OPEN]
