@@ -68,6 +68,7 @@ def check_settings(settings: Settings) -> Iterator[Complaint]:
     yield from check_transactions(settings)
     yield from check_positive(settings)
     yield from check_leases(settings)
+    yield from check_websocket(settings)
     yield from check_listen(settings)
     for service_id, service in settings.relayer.services.items():
         yield from check_service(service_id, service)
@@ -203,6 +204,11 @@ _POSITIVE = (
     "relayer.max_ring_members",
     "relayer.session_cache_entries",
     "relayer.metering.lease_relays",
+    "relayer.websocket.max_message_bytes",
+    "relayer.websocket.ping_interval_seconds",
+    "relayer.websocket.read_timeout_seconds",
+    "relayer.websocket.write_timeout_seconds",
+    "relayer.websocket.close_timeout_seconds",
     "relayer.metering.cache_ttl_seconds",
     "miner.batch_entries",
     "miner.read_block_seconds",
@@ -240,6 +246,18 @@ def check_leases(settings: Settings) -> Iterator[Complaint]:
                 if ttl_seconds
                 else "write lease_ttl_seconds: 4 and lease_renew_seconds: 1",
             )
+
+
+def check_websocket(settings: Settings) -> Iterator[Complaint]:
+    """A side that only answers pings must not be taken for dead."""
+    websocket = settings.relayer.websocket
+    if websocket.ping_interval_seconds >= websocket.read_timeout_seconds > 0:
+        yield Complaint(
+            ("relayer", "websocket", "ping_interval_seconds"),
+            websocket.ping_interval_seconds,
+            f"not below read_timeout_seconds ({websocket.read_timeout_seconds:g})",
+            "write less, or a longer read_timeout_seconds",
+        )
 
 
 def check_listen(settings: Settings) -> Iterator[Complaint]:

@@ -195,6 +195,20 @@ class MeteringSettings:
 
 
 @frozen(kw_only=True)
+class WebSocketSettings:
+    """Conversations, on both sides of the relayer (relayer.md 3.2)."""
+
+    max_message_bytes: int = 15_728_640
+    """Of a message either way; a larger one ends the conversation with 1009."""
+    ping_interval_seconds: float = 27.0
+    read_timeout_seconds: float = 30.0
+    """A side that sends neither a message nor a pong for so long is gone."""
+    write_timeout_seconds: float = 10.0
+    close_timeout_seconds: float = 2.0
+    """How long to wait for the other's half of a farewell."""
+
+
+@frozen(kw_only=True)
 class RelayerSettings:
     """The relayer role."""
 
@@ -235,6 +249,7 @@ class RelayerSettings:
     """From not being ready to accepting no more: time for gateways to look elsewhere."""
     drain_seconds: float = 20.0
     metering: MeteringSettings = MeteringSettings()
+    websocket: WebSocketSettings = WebSocketSettings()
 
 
 @frozen(kw_only=True)

@@ -32,6 +32,14 @@ from relayminer.net.http1 import (
     stream_head,
 )
 from relayminer.net.wire import AnyWire, Wire
+from relayminer.plugin.bridges import (
+    BackendTarget,
+    Bridge,
+    BridgeCall,
+    BridgeEnd,
+    BridgeLimits,
+    Connect,
+)
 from relayminer.plugin.caches import ALL, CacheType, ChainReader, Moment
 from relayminer.plugin.registry import (
     KeyProvider,
@@ -79,9 +87,15 @@ __all__ = [
     "ALL",
     "AnswerSink",
     "AnyWire",
+    "BackendTarget",
+    "Bridge",
+    "BridgeCall",
+    "BridgeEnd",
+    "BridgeLimits",
     "CacheType",
     "ChainReader",
     "Claim",
+    "Connect",
     "Engine",
     "Headers",
     "HttpLimits",

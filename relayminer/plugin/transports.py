@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from relayminer.net.http1 import Headers, HttpLimits
     from relayminer.net.wire import Wire
+    from relayminer.plugin.bridges import Bridge, BridgeCall, BridgeLimits, Connect
 
 
 class Claim(enum.Enum):
@@ -129,6 +130,19 @@ class Engine(Protocol):
         the delimiter that gateways split on), and the transport has but to end the answer. When
         the client hangs up, the backend's work is cancelled. Anything else is returned as from
         `exchange`, and `sink` is not used.
+        """
+        ...
+
+    @property
+    def bridge_limits(self) -> BridgeLimits:
+        """What one conversation may cost."""
+        ...
+
+    async def bridge(self, call: BridgeCall, connect: Connect) -> Bridge | RelayAnswer:
+        """Open a conversation; the answer to the handshake when there is none to be had.
+
+        `connect` is called for one endpoint after another until one could be used; it opens the
+        backend's half. Who gets a bridge closes it.
         """
         ...
 

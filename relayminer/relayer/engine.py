@@ -9,6 +9,7 @@ import trio
 
 from relayminer.net.response_stream import ResponseStream
 from relayminer.plugin import RelayAnswer, StreamAnswer
+from relayminer.plugin.bridges import BridgeLimits
 from relayminer.relayer.answer import error_answer, refusal_answer
 from relayminer.relayer.errors import RefusedError
 from relayminer.relayer.metrics import unknown_route
@@ -18,9 +19,11 @@ from relayminer.telemetry.metrics import UNKNOWN
 if TYPE_CHECKING:
     from relayminer.cache.moment import ChainMoment
     from relayminer.net.http1 import Headers, HttpLimits
+    from relayminer.plugin import Bridge, BridgeCall, Connect
     from relayminer.plugin import AnswerSink, RelayCall
     from relayminer.relayer.admit import Admission
     from relayminer.relayer.background import Background
+    from relayminer.relayer.bridges import Bridges
     from relayminer.relayer.forward import Forwarder
     from relayminer.relayer.meter import Meter
     from relayminer.relayer.metrics import RelayerMetrics, RouteMetrics
@@ -77,6 +80,8 @@ class RelayEngine:
         self._configured = configured
         self._log = structlog.get_logger("relayminer.relayer")
         self.limits: HttpLimits = limits
+        self.bridge_limits = BridgeLimits()
+        self.bridges: Bridges | None = None
         self.draining = False
         self.in_flight = 0
         metrics.in_flight.read = lambda: self.in_flight
@@ -90,6 +95,37 @@ class RelayEngine:
         self._unknown.received.value += 1
         self._unknown.rejected(reason).value += 1
         return error_answer(status, message)
+
+    async def bridge(self, call: BridgeCall, connect: Connect) -> Bridge | RelayAnswer:
+        """A conversation, or the answer to a handshake that leads to none."""
+        if self.bridges is None:
+            return self.refuse(503, "no conversations here", reason="no_bridges")
+        try:
+            return await self.bridges.open(call, connect)
+        except RefusedError as refusal:
+            return self._refused(refusal, self._unknown)
+
+    async def record(
+        self, relay: Relay, context: SessionContext, stored_response: bytes, *, charged: bool
+    ) -> bool:
+        """Log a relay of a conversation before it is answered.
+
+        Returns:
+            False when it is not mined; its charge was given back then.
+
+        Raises:
+            RefusedError: 503, it could not be logged; its charge was given back.
+        """
+        entry = self._mined(relay, context, stored_response)
+        if entry is None:
+            if charged:
+                self._meter.refund(relay, context)
+            return False
+        if self._confirm or not self._background.submit(
+            lambda: self._publish(relay, context, entry, charged=charged)
+        ):
+            await self._publish(relay, context, entry, charged=charged)
+        return True
 
     async def exchange(self, call: RelayCall) -> RelayAnswer:
         """One relay, from its bytes to its answer."""

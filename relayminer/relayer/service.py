@@ -15,6 +15,8 @@ from relayminer.relayer.admit import Admission
 from relayminer.relayer.backends import Backends
 from relayminer.relayer.background import Background
 from relayminer.relayer.book import SessionBook
+from relayminer.relayer.bridge import BridgeStages
+from relayminer.relayer.bridges import bridges_of
 from relayminer.relayer.engine import RelayEngine
 from relayminer.relayer.forward_setup import forwarder_of
 from relayminer.relayer.frontdoor import FrontDoor, open_listeners
@@ -138,22 +140,24 @@ class RelayerService:
         health.add("chain height", moment.problem)
         health.add("supplier keys", lambda: None if keys else "no supplier key is loaded")
         signer = Signer(keys, settings.max_response_bytes)
+        admission = Admission(
+            routes=self.backends.routes,
+            gate=SupplierGate(view, keys, self.metrics),
+            book=self._book,
+            keys=keys,
+            moment=moment,
+            max_body_bytes=settings.max_body_bytes,
+            max_ring_members=settings.max_ring_members,
+            metrics=self.metrics,
+        )
+        publisher = Publisher(self._log_service.log, self.metrics, self._tally, time.time_ns)
         self.engine = RelayEngine(
-            admission=Admission(
-                routes=self.backends.routes,
-                gate=SupplierGate(view, keys, self.metrics),
-                book=self._book,
-                keys=keys,
-                moment=moment,
-                max_body_bytes=settings.max_body_bytes,
-                max_ring_members=settings.max_ring_members,
-                metrics=self.metrics,
-            ),
+            admission=admission,
             meter=self._meter,
             forwarder=forwarder_of(settings, self.metrics),
             signer=signer,
             streamer=Streamer(signer, StreamMetrics(metrics)),
-            publisher=Publisher(self._log_service.log, self.metrics, self._tally, time.time_ns),
+            publisher=publisher,
             background=self._background,
             pages=StatusPages(self.backends.routes, moment, health),
             moment=moment,
@@ -162,6 +166,22 @@ class RelayerService:
             confirm=settings.publish == CONFIRM,
             max_in_flight=settings.max_in_flight,
             configured=bool(keys),
+        )
+        self._bridges = bridges_of(
+            self.engine,
+            self.backends.routes,
+            settings,
+            self._watchdog,
+            metrics,
+            self.metrics,
+            BridgeStages(
+                admission=admission,
+                meter=self._meter,
+                moment=moment,
+                keys=keys,
+                check=publisher.check,
+                record=self.engine.record,
+            ),
         )
         self._door = FrontDoor(
             self.engine,
@@ -198,6 +218,7 @@ class RelayerService:
         for listener in listeners:
             trio.lowlevel.notify_closing(listener)
             listener.close()
+        self._bridges.drain()
         self._door.stop_reading()
         work.draining.set()
 
@@ -210,6 +231,7 @@ class RelayerService:
                 helpers.start_soon(self._keep_house)
                 helpers.start_soon(self._listen_for_cleanups)
                 helpers.start_soon(self._tally.run)
+                helpers.start_soon(self._bridges.run)
                 helpers.start_soon(self.backends.run)
                 async with trio.open_nursery() as workers:
                     workers.start_soon(self._background.run)

@@ -1,0 +1,1 @@
+"""The WebSocket transport: conversations of signed relays (relayer.md 3)."""
