@@ -280,7 +280,9 @@ class HttpPool:
         return _Connection(wire)
 
     def _keep(self, connection: _Connection) -> None:
-        if len(self._idle) >= self._max_idle_connections and not self._waiting:
+        full = len(self._idle) >= self._max_idle_connections
+        # Closed while this connection was in use: it waits for nobody.
+        if not self._idle_seconds or (full and not self._waiting):
             self._discard(connection)
             return
         connection.idle_since = trio.current_time()
