@@ -99,6 +99,10 @@ class TransportDriver(Protocol):
         """The key below `relayer.services.*.backends` that its relays go to."""
         ...
 
+    def oversize_bytes(self, max_body_bytes: int) -> int:
+        """The size of a payload that is too large when `relayer.max_body_bytes` is this."""
+        ...
+
     def payload(self, number: int) -> bytes:
         """The payload of a relay request; different for each number."""
         ...

@@ -64,6 +64,10 @@ class HttpDriver:
     name: str = "http"
     backend_type: str = "jsonrpc"
 
+    def oversize_bytes(self, max_body_bytes: int) -> int:
+        """Just too large."""
+        return max_body_bytes
+
     def payload(self, number: int) -> bytes:
         """A JSON-RPC call."""
         return json_rpc_payload(number)

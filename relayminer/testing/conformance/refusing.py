@@ -98,7 +98,7 @@ async def an_oversized_relay_is_refused(stands: Stands) -> None:
     limit = 100_000
     rounds, connections = (40, 500) if stands.soak else (12, 150)
     async with stands.open(Wanted(max_body_bytes=limit)) as stand:
-        large = stand.parties.body(stand.payload() + b" " * (2 * limit))
+        large = stand.parties.body(stand.payload().ljust(stand.driver.oversize_bytes(limit)))
         huge = b"x" * 20_000_000
         await _is_refused(stand, "an oversized relay", large)
         await _is_refused(stand, "a huge message", huge)

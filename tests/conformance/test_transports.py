@@ -1,0 +1,41 @@
+"""Every installed transport keeps the promises of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relayminer.plugin import load_transports
+from relayminer.testing.conformance import CHECKS, Check
+from relayminer.testing.http_driver import HttpDriver
+from relayminer.testing.stand import LocalStands
+from tests.conformance.websocket_driver import WebSocketDriver
+
+if TYPE_CHECKING:
+    from relayminer.testing.driver import TransportDriver
+
+pytestmark = pytest.mark.conformance
+
+# What each transport speaks, and who plays the client.
+DRIVERS: dict[str, tuple[TransportDriver, ...]] = {
+    "http": (HttpDriver(),),
+    "websocket": (WebSocketDriver(),),
+}
+INSTALLED = [transport.name for transport in load_transports()]
+
+
+def test_every_transport_has_a_driver() -> None:
+    """A transport that nobody drives is one that nobody has tried."""
+    assert not [name for name in INSTALLED if name not in DRIVERS]
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [driver for name in INSTALLED for driver in DRIVERS.get(name, ())],
+    ids=lambda driver: driver.name,
+)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_transport(check: Check, driver: TransportDriver, *, soak: bool) -> None:
+    """The check holds, with every other transport behind the same door."""
+    await check(LocalStands(driver, soak=soak))
