@@ -20,7 +20,7 @@ from relayminer.state.aof_sync import EVERY_SECOND, keep_synced
 from relayminer.state.background import background
 from relayminer.state.errors import StoreStartError
 from relayminer.state.server_process import Server, wait_for_exit
-from relayminer.state.store_home import FileLock, StoreHome, store_home
+from relayminer.state.store_home import FileLock, StoreHome, open_lock, store_home
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,7 +82,7 @@ class EmbeddedStore:
             StoreStartError: it cannot be had.
         """
         async with _locked(self._home):
-            membership = FileLock(self._home.members_lock)
+            membership = open_lock(self._home.members_lock)
             try:
                 _share(membership, self._home)
                 self._server = Server(
@@ -146,7 +146,7 @@ class EmbeddedStore:
 @asynccontextmanager
 async def _locked(home: StoreHome) -> AsyncIterator[None]:
     """Holds the start lock; whoever has it may take as long as the server needs to load."""
-    with contextlib.closing(FileLock(home.start_lock)) as lock:
+    with contextlib.closing(open_lock(home.start_lock)) as lock:
         while not lock.acquire_alone():  # noqa: ASYNC110 - a file lock has no event
             await trio.sleep(LOCK_POLL_SECONDS)
         yield

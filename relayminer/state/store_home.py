@@ -66,8 +66,22 @@ class StoreHome:
 
     def socket(self) -> Path:
         """Where the server's socket is; call it with the start lock held."""
-        if self.socket_record.exists():
-            return Path(self.socket_record.read_text("utf-8"))
+        try:
+            return self._recorded_socket() or self._choose_socket()
+        except (OSError, ValueError) as error:
+            raise StoreStartError(
+                f"cannot use {self.socket_record}: {error}; make room there or choose another data "
+                "directory with --home"
+            ) from error
+
+    def _recorded_socket(self) -> Path | None:
+        """What the record says; None without one, or with one that a power loss left empty."""
+        if not self.socket_record.exists():
+            return None
+        path = Path(self.socket_record.read_text("utf-8").strip("\0\n"))
+        return path if path.is_absolute() else None
+
+    def _choose_socket(self) -> Path:
         path = self.directory / "server.sock"
         if not _is_short_enough(path):
             path = self._runtime_directory() / "server.sock"
@@ -134,3 +148,17 @@ class FileLock:
         except BlockingIOError:
             return False
         return True
+
+
+def open_lock(path: Path) -> FileLock:
+    """A lock of the store's home, not acquired yet.
+
+    Raises:
+        StoreStartError: the file cannot be had.
+    """
+    try:
+        return FileLock(path)
+    except OSError as error:
+        raise StoreStartError(
+            f"cannot use {path}: {error}; choose another data directory with --home"
+        ) from error

@@ -228,3 +228,24 @@ async def test_damaged_data_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreStartError, match=r"server\.log"):
         async with open_store(RedisSettings(), tmp_path):
             pass
+
+
+@pytest.mark.parametrize("left", ["", "\0\0\0\0", "server.sock"])
+async def test_a_socket_record_that_a_power_loss_emptied_is_written_anew(
+    tmp_path: Path, left: str
+) -> None:
+    """What is no absolute path was never where the socket is."""
+    home = store_home(tmp_path)
+    home.socket_record.write_text(left, "utf-8")
+    async with open_store(RedisSettings(), tmp_path) as url, running_gateway(url) as redis:
+        assert await redis.command("PING") in {b"PONG", "PONG"}
+    assert home.socket() == home.directory / "server.sock"
+
+
+@pytest.mark.parametrize("name", ["start.lock", "members.lock", "socket-path", "socket-path.new"])
+async def test_files_that_cannot_be_had_are_told(tmp_path: Path, name: str) -> None:
+    """A full or foreign directory ends the start with the file and what to do, no traceback."""
+    (store_home(tmp_path).directory / name).mkdir()
+    with pytest.raises(StoreStartError, match=f"cannot use .*{name.removesuffix('.new')}.*--home"):
+        async with open_store(RedisSettings(), tmp_path):
+            pass
