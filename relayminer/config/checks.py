@@ -19,6 +19,7 @@ from relayminer.config.settings import (
     ServiceSettings,
     Settings,
 )
+from relayminer.config.simulation import check_simulation
 from relayminer.config.traffic_checks import check_probes, check_traffic
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def check_settings(settings: Settings) -> Iterator[Complaint]:
     yield from check_leases(settings)
     yield from check_websocket(settings)
     yield from check_listen(settings)
-    for service_id, service in settings.relayer.services.items():
+    relayer = settings.relayer
+    yield from check_simulation(("relayer", "simulation"), relayer.simulation, relayer.services)
+    for service_id, service in relayer.services.items():
         yield from check_service(service_id, service)
         yield from check_traffic(("relayer", "services", service_id), service, settings.relayer)
 
@@ -202,6 +205,8 @@ _POSITIVE = (
     "relayer.publish_timeout_seconds",
     "relayer.spool_max_bytes",
     "relayer.max_ring_members",
+    "relayer.replay_filter_entries",
+    "relayer.response_compression.min_size_bytes",
     "relayer.session_cache_entries",
     "relayer.metering.lease_relays",
     "relayer.websocket.max_message_bytes",

@@ -11,6 +11,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from relayminer.config.masking import masked_headers_repr, masked_url_repr
+from relayminer.config.simulation import CompressionSettings, SimulationSettings
 from relayminer.config.traffic import (
     AdmissionSettings,
     FreshnessSettings,
@@ -249,6 +250,12 @@ class RelayerSettings:
     """From not being ready to accepting no more: time for gateways to look elsewhere."""
     drain_seconds: float = 20.0
     metering: MeteringSettings = MeteringSettings()
+    response_compression: CompressionSettings = field(factory=CompressionSettings)
+    simulation: SimulationSettings = field(factory=SimulationSettings)
+    refuse_replays: bool = False
+    """Answer a signed request once per session; the same bytes again are answered 409."""
+    replay_filter_entries: int = 200_000
+    """Requests that one relayer remembers; beyond them only the shared store does."""
     websocket: WebSocketSettings = WebSocketSettings()
 
 

@@ -45,6 +45,8 @@ _FOREIGN_NAMES = {
     "metrics": "control",
     "health_check": "control",
     "relay_meter": "relayer.metering",
+    "response_compression": "relayer.response_compression",
+    "simulation": "relayer.simulation",
     "redis_url": "redis.url",
 }
 

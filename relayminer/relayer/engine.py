@@ -19,8 +19,7 @@ from relayminer.telemetry.metrics import UNKNOWN
 if TYPE_CHECKING:
     from relayminer.cache.moment import ChainMoment
     from relayminer.net.http1 import Headers, HttpLimits
-    from relayminer.plugin import Bridge, BridgeCall, Connect
-    from relayminer.plugin import AnswerSink, RelayCall
+    from relayminer.plugin import AnswerSink, Bridge, BridgeCall, Connect, RelayCall
     from relayminer.relayer.admit import Admission
     from relayminer.relayer.background import Background
     from relayminer.relayer.bridges import Bridges
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from relayminer.relayer.ready import StatusPages
     from relayminer.relayer.relay import Relay, SessionContext
     from relayminer.relayer.sign import Signer
+    from relayminer.relayer.simulate_exchange import SimulatedExchange
     from relayminer.relayer.stream import Streamer
 
 _JSON = b"application/json"
@@ -42,6 +42,7 @@ class RelayEngine:
 
     Args:
         confirm: answer after the log has the relay; else at the same moment.
+        simulated: serves simulated relays, None when the feature is off.
         max_in_flight: relays at once; the next one is answered 503.
         configured: whether any supplier key is loaded.
     """
@@ -55,6 +56,7 @@ class RelayEngine:
         signer: Signer,
         publisher: Publisher,
         streamer: Streamer,
+        simulated: SimulatedExchange | None = None,
         background: Background,
         pages: StatusPages,
         moment: ChainMoment,
@@ -70,6 +72,7 @@ class RelayEngine:
         self._signer = signer
         self._publisher = publisher
         self._streamer = streamer
+        self.simulated = simulated
         self._background = background
         self._pages = pages
         self._moment = moment
@@ -143,6 +146,10 @@ class RelayEngine:
         try:
             self._publisher.check()
             relay = self._decode(call)
+            if self.simulated is not None:
+                simulated = await self.simulated.serve(relay, sink)
+                if simulated is not None:
+                    return simulated
             relay.stream_types = NO_STREAM if sink is None else STREAM_TYPES
             route_metrics = relay.route.metrics
             route_metrics.received.value += 1

@@ -26,6 +26,7 @@ from relayminer.relayer.metrics import RelayerMetrics
 from relayminer.relayer.publish import Publisher
 from relayminer.relayer.ready import StatusPages
 from relayminer.relayer.sign import Signer
+from relayminer.relayer.simulate_exchange import simulation_of
 from relayminer.relayer.spool_service import LogService
 from relayminer.relayer.stream import Streamer, StreamMetrics
 from relayminer.relayer.tally import Tally
@@ -150,13 +151,25 @@ class RelayerService:
             max_ring_members=settings.max_ring_members,
             metrics=self.metrics,
         )
+        streamer = Streamer(signer, StreamMetrics(metrics))
+        simulation = simulation_of(
+            settings,
+            keys=keys,
+            services=self.backends.routes,
+            store=store,
+            names=names,
+            metrics=metrics,
+            signer=signer,
+            streamer=streamer,
+        )
         publisher = Publisher(self._log_service.log, self.metrics, self._tally, time.time_ns)
         self.engine = RelayEngine(
             admission=admission,
             meter=self._meter,
             forwarder=forwarder_of(settings, self.metrics),
             signer=signer,
-            streamer=Streamer(signer, StreamMetrics(metrics)),
+            streamer=streamer,
+            simulated=simulation,
             publisher=publisher,
             background=self._background,
             pages=StatusPages(self.backends.routes, moment, health),

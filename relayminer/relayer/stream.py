@@ -132,6 +132,8 @@ class Streamer:
         upstream: ResponseStream,
         sink: AnswerSink | None,
         finish: Callable[[bytes], Awaitable[None]],
+        *,
+        is_counted: bool = True,
     ) -> StreamAnswer:
         """Pass `upstream` on to its end, and close it.
 
@@ -141,6 +143,7 @@ class Streamer:
             sink: the client.
             finish: accounts for the relay, given the last batch without its payload; called once,
                 when the body is complete and before the last batch is sent.
+            is_counted: whether the relay counts as served.
 
         Returns:
             Complete, unless the client left before the last batch (its relay is accounted for).
@@ -168,10 +171,11 @@ class Streamer:
             upstream.close()
             if relay.endpoint is not None and relay.route.pool is not None:
                 verdict(relay.route.pool, relay.endpoint)
-        metrics = relay.route.metrics
-        metrics.served(upstream.status).value += 1
-        metrics.response_bytes.observe(transfer.written_bytes)
-        self._metrics.served.bind(relay.service).value += 1
+        if is_counted:
+            metrics = relay.route.metrics
+            metrics.served(upstream.status).value += 1
+            metrics.response_bytes.observe(transfer.written_bytes)
+            self._metrics.served.bind(relay.service).value += 1
         return StreamAnswer(complete=complete)
 
 

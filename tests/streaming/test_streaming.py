@@ -285,7 +285,7 @@ async def test_a_client_that_leaves_during_a_flood_cancels_the_backend(redis_url
 
 def endpoints(b: Bench) -> list[Endpoint]:
     """Of the only backend."""
-    pool = b.relayer._routes[SERVICE].by_type["jsonrpc"].pool
+    pool = b.relayer.backends.routes[SERVICE].by_type["jsonrpc"].pool
     assert pool is not None
     return list(pool.endpoints)
 
@@ -342,7 +342,7 @@ async def test_the_streaming_profile_waits_for_the_head(redis_url: str) -> None:
     """Its request timeout is 600 s, and it has no limit for the response's head."""
     configure = partial(settings, service={"timeout_profile": "streaming"})
     async with bench(redis_url, backend=StreamBackend(plays(EVENTS)), configure=configure) as b:
-        timeouts = b.relayer._routes[SERVICE].by_type["jsonrpc"].timeouts
+        timeouts = b.relayer.backends.routes[SERVICE].by_type["jsonrpc"].timeouts
         assert timeouts.request_seconds == 600
         assert timeouts.response_header_seconds == float("inf")
         assert (await streamed(b)).body == EVENTS
