@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -57,3 +58,20 @@ async def test_the_example(
     """Every check holds over a plugin that `relayminer run` finds by its entry point."""
     plugins = REPOSITORY / "plugins"
     await check(ProcessStands(driver, soak=soak, python_path=(installed, REPOSITORY, plugins)))
+
+
+def test_the_examples_own_tests_pass(tmp_path: Path) -> None:
+    """What a reader is told to run runs: the suite in process, without an installation."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(f"--basetemp={tmp_path / 'pytest'}", f"--rootdir={EXAMPLE}", str(EXAMPLE)),
+        ],
+        cwd=EXAMPLE,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"{len(CHECKS)} passed" in done.stdout
