@@ -44,12 +44,14 @@ from relayminer.telemetry.control import ControlPlane
 from relayminer.telemetry.health import Health
 from relayminer.telemetry.logs import set_up_logs
 from relayminer.telemetry.metrics import Metrics
+from relayminer.workers import WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from relayminer.config.settings import Settings
     from relayminer.reload import ConfigSource
+    from relayminer.workers import Leash
 
 STOP_MARGIN_SECONDS: Final = 10.0
 """Beyond `relayer.drain_seconds`: how long one service may take to stop."""
@@ -83,9 +85,15 @@ class Launch:
 
     Attributes:
         source: to read the settings again, on SIGHUP or when the files change.
+        workers: relayer processes beside this one; none when it is the relayer itself.
+        worker_command: starts one of them.
+        leash: of a process that is such a worker.
     """
 
     source: ConfigSource | None = None
+    workers: int = 0
+    worker_command: tuple[str, ...] = ()
+    leash: Leash | None = None
 
 
 def run_process(settings: Settings, roles: frozenset[Role], launch: Launch | None = None) -> None:
@@ -142,9 +150,12 @@ async def _until_told_to_stop(settings: Settings, roles: frozenset[Role], launch
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_listen, signals, stop, launch)
+            if launch.leash is not None:
+                nursery.start_soon(_stop_when_cut, launch.leash, stop)
             with stop.process:
                 async with running(settings, roles, stop, launch) as base:
                     await stop.told.wait()
+                    base.health.add("drain", lambda: "shutting down")
                     if Role.RELAYER in roles and not stop.starting.cancelled_caught:
                         await _let_gateways_leave(base, stop)
             nursery.cancel_scope.cancel()
@@ -160,9 +171,14 @@ async def _listen(signals: AsyncIterator[int], stop: Stop, launch: Launch) -> No
         stop.now()
 
 
+async def _stop_when_cut(leash: Leash, stop: Stop) -> None:
+    await leash.wait_cut()
+    _log.warning("stopping", reason="the process that started this worker is gone")
+    stop.now()
+
+
 async def _let_gateways_leave(base: Foundation, stop: Stop) -> None:
-    """Not ready from now on; relays are still served for a while, for those who look at that."""
-    base.health.add("drain", lambda: "shutting down")
+    """No longer ready, relays are still served for a while, for those who look at that."""
     with trio.move_on_after(base.settings.relayer.shutdown_delay_seconds):
         await stop.insisted.wait()
 
@@ -180,7 +196,11 @@ async def running(
     """
     stop = stop or Stop()
     keys = LiveKeys(_keys(settings, roles))
-    stop_seconds = settings.relayer.drain_seconds + STOP_MARGIN_SECONDS
+    relayer = settings.relayer
+    stop_seconds = relayer.drain_seconds + STOP_MARGIN_SECONDS
+    if launch is not None and launch.workers:
+        # Each of them takes that long, and looks after its gateways first.
+        stop_seconds += relayer.shutdown_delay_seconds + STOP_MARGIN_SECONDS
     name = settings.miner.consumer_name or f"miner-{socket.gethostname()}"
     with living_identity(settings.home, name) as identity:
         async with (
@@ -203,7 +223,8 @@ async def _start_services(
     dead: tuple[str, ...],
     launch: Launch,
 ) -> None:
-    await _start_foundation(base, group)
+    pool = _worker_pool(base, launch) if launch.workers else None
+    await _start_foundation(base, group, pool)
     await free_leases(base.redis, base.names, dead, keys)
     if Role.CACHE_LEADER in roles:
         await group.start(_leader(base))
@@ -224,6 +245,11 @@ async def _start_services(
             metrics=base.metrics,
         )
         await group.start(reloader)
+    if pool is not None:
+        if launch.source is not None:
+            launch.source.also = pool.hang_up
+        await group.start(pool)
+    base.health.remove("start")
     _log.info(
         "started",
         roles=sorted(role.value for role in roles),
@@ -233,12 +259,24 @@ async def _start_services(
     )
 
 
-async def _start_foundation(base: Foundation, group: ServiceGroup) -> None:
+def _worker_pool(base: Foundation, launch: Launch) -> WorkerPool:
+    relayer = base.settings.relayer
+    return WorkerPool(
+        launch.worker_command,
+        launch.workers,
+        stop_seconds=relayer.shutdown_delay_seconds + relayer.drain_seconds + STOP_MARGIN_SECONDS,
+        metrics=base.metrics,
+        health=base.health,
+    )
+
+
+async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerPool | None) -> None:
     """Start what every role needs; returns when the present height is known."""
     await group.start(base.redis)
     if base.settings.control.enabled:
         control = base.settings.control.listen
-        await group.start(ControlPlane(control, base.metrics, base.health))
+        pages = None if pool is None else pool.pages
+        await group.start(ControlPlane(control, base.metrics, base.health, pages))
     await group.start(base.follower)
     await group.start(base.caches)
     await group.start(_heights(base))
@@ -261,6 +299,7 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
     names = KeyNames(settings.redis.namespace)
     moment = ChainMoment(settings.chain.block_time_seconds)
     rpc = CometRpc(settings.chain.rpc_url, timeout_seconds=settings.chain.query_timeout_seconds)
+    health.add("start", lambda: "starting")
     health.add("store", lambda: None if redis.is_connected else "the store is not reached")
     return Foundation(
         settings=settings,

@@ -72,15 +72,19 @@ class ConfigSource:
         path: the configuration file.
         load: reads it again; raises ConfigError.
         asked: set when somebody wants it read again.
+        also: called then.
     """
 
     path: Path
     load: Callable[[], Settings]
     asked: trio.Event = attrs.field(factory=trio.Event)
+    also: Callable[[], None] | None = None
 
     def ask(self) -> None:
         """Read it again, whether it has changed or not."""
         self.asked.set()
+        if self.also is not None:
+            self.also()
 
 
 class Reloader:

@@ -10,18 +10,27 @@ from hypercorn.trio import serve
 from quart import Response, jsonify
 from quart_trio import QuartTrio
 
+from relayminer.telemetry.merged import merged_page
+
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
     from relayminer.telemetry.health import Health
     from relayminer.telemetry.metrics import Metrics
 
+    Pages = Callable[[], Awaitable[Mapping[str, bytes]]]
 
-def control_app(metrics: Metrics, health: Health) -> QuartTrio:
+
+def control_app(metrics: Metrics, health: Health, pages: Pages | None = None) -> QuartTrio:
     """The web application, without a server."""
     app = QuartTrio("relayminer")
 
     @app.get("/metrics")
     async def metrics_page() -> Response:
-        return Response(metrics.page(), content_type=metrics.content_type)
+        page = metrics.page()
+        if pages is not None:
+            page = merged_page(page, await pages())
+        return Response(page, content_type=metrics.content_type)
 
     @app.get("/health")
     async def health_page() -> Response:
@@ -38,13 +47,22 @@ def control_app(metrics: Metrics, health: Health) -> QuartTrio:
 
 
 class ControlPlane:
-    """Serves the control plane until cancelled."""
+    """Serves the control plane until cancelled.
+
+    Args:
+        listen: `host:port`, or `fd://number` of a bound socket.
+        metrics: of this process.
+        health: of this process.
+        pages: metrics of other processes, to be shown with ours.
+    """
 
     name = "control plane"
 
-    def __init__(self, listen: str, metrics: Metrics, health: Health) -> None:
+    def __init__(
+        self, listen: str, metrics: Metrics, health: Health, pages: Pages | None = None
+    ) -> None:
         self._listen = listen
-        self._app = control_app(metrics, health)
+        self._app = control_app(metrics, health, pages)
         self.addresses: list[str] = []
         """Where it listens, once started: `http://host:port`."""
 
