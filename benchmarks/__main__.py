@@ -15,7 +15,7 @@ from benchmarks.figures import table, write_json
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
-PARTS = ("micro", "trie", "relayer")
+PARTS = ("micro", "trie", "relayer", "overload")
 CONNECTIONS = (1, 10, 50, 100)
 
 
@@ -41,6 +41,10 @@ def main() -> None:
         figures += path_figures(
             connections=arguments.connections, seconds=arguments.seconds, console=console
         )
+    if "overload" in parts:
+        from benchmarks.overload import measure  # noqa: PLC0415
+
+        figures += measure(arguments.seconds).figures()
     console.print(table(figures))
     if arguments.json is not None:
         write_json(arguments.json, figures)

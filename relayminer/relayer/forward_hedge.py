@@ -40,7 +40,10 @@ class Hedge:
 
     def covers(self, relay: Relay) -> bool:
         """Whether every call of the relay's body is to one of the methods."""
-        calls = relay.plan.calls if relay.plan is not None else Calls(relay.http.body)
+        plan = relay.plan
+        calls = plan.calls if plan is not None else None
+        if calls is None:
+            calls = Calls(relay.http.body)
         asked = calls.methods
         return (
             bool(asked)

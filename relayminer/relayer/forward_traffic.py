@@ -28,10 +28,14 @@ class Plan:
 
     __slots__ = ("cache_key", "calls", "lane")
 
-    def __init__(self, calls: Calls, lane: Lane | None, cache_key: bytes | None) -> None:
+    def __init__(self, calls: Calls | None, lane: Lane | None, cache_key: bytes | None) -> None:
         self.calls = calls
         self.lane = lane
         self.cache_key = cache_key
+
+
+_PLAIN = Plan(None, None, None)
+"""Of a body that needs no reading."""
 
 
 class Permit:
@@ -141,7 +145,7 @@ class Traffic:
         plan = self._plan(relay)
         if plan is None or plan.cache_key is None:
             return None
-        found = self.cache.find(plan.cache_key, plan.calls)
+        found = self.cache.find(plan.cache_key, plan.calls) if plan.calls is not None else None
         counter = self._misses if found is None else self._hits
         counter.value += 1
         return found
@@ -165,19 +169,28 @@ class Traffic:
     def keep(self, relay: Relay, response: Response) -> None:
         """Keep the answer if it may be kept."""
         plan = relay.plan
-        if self.cache is not None and plan is not None and plan.cache_key is not None:
+        if self.cache is None or plan is None or plan.calls is None:
+            return
+        if plan.cache_key is not None:
             self.cache.keep(plan.cache_key, plan.calls, response)
 
     def _plan(self, relay: Relay) -> Plan | None:
         plan = relay.plan
         if plan is None and (self.lanes is not None or self.cache is not None):
-            calls = Calls(relay.http.body)
-            lane = self.lanes.lane_of(calls) if self.lanes is not None else None
-            key = None
-            if self.cache is not None:
-                key = self.cache.key_of(f"{relay.route.rpc_type} {relay.http.url}", calls)
-            plan = relay.plan = Plan(calls, lane, key)
+            plan = relay.plan = self._look(relay)
         return plan
+
+    def _look(self, relay: Relay) -> Plan:
+        body, lanes, cache = relay.http.body, self.lanes, self.cache
+        may_have_lane = lanes is not None and lanes.may_take(body)
+        if cache is None and not may_have_lane:
+            return _PLAIN
+        calls = Calls(body)
+        lane = lanes.lane_of(calls) if lanes is not None and may_have_lane else None
+        key = None
+        if cache is not None:
+            key = cache.key_of(f"{relay.route.rpc_type} {relay.http.url}", calls)
+        return Plan(calls, lane, key)
 
     def _key(self, relay: Relay) -> str:
         return relay.supplier if self._by_supplier else relay.application

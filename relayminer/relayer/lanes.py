@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _MAX_REMEMBERED = 1_000
 _MAX_METHOD_CHARACTERS = 200
 _HEX = 16
+_WILDCARD = re.compile(r"[*?\[]")
+_RANGE_MARKS = (b"fromBlock", b"toBlock")
 
 
 class Lane:
@@ -24,7 +27,7 @@ class Lane:
     def __init__(self, name: str, settings: LaneSettings, clock: Callable[[], float]) -> None:
         self.name = name
         self.log_range_blocks = settings.log_range_blocks
-        self._patterns = settings.methods
+        self.patterns = settings.methods
         self.queue = FairQueue(
             max_in_flight=settings.max_in_flight,
             max_waiting=settings.max_waiting,
@@ -34,7 +37,7 @@ class Lane:
 
     def takes(self, method: str) -> bool:
         """Whether the method is one of the lane's patterns."""
-        return any(fnmatchcase(method, pattern) for pattern in self._patterns)
+        return any(fnmatchcase(method, pattern) for pattern in self.patterns)
 
 
 class Lanes:
@@ -56,6 +59,24 @@ class Lanes:
         self._height = height
         self._known: dict[str, Lane | None] = {}
         self._looks_at_ranges = any(lane.log_range_blocks for lane in self.all)
+        self._marks = tuple(
+            _WILDCARD.split(pattern)[0].encode() for lane in self.all for pattern in lane.patterns
+        )
+        if self._looks_at_ranges:
+            self._marks += _RANGE_MARKS
+
+    def may_take(self, body: bytes) -> bool:
+        """Whether a body must be read to tell: most hold nothing that could be a lane's.
+
+        A method of a lane has the literal start of its pattern in it; only a backslash can write
+        the same differently.
+        """
+        if b"\\" in body:
+            return True
+        for mark in self._marks:  # noqa: SIM110 - any() costs three times as much
+            if mark in body:
+                return True
+        return False
 
     def lane_of(self, calls: Calls) -> Lane | None:
         """The lane of a body; a body that cannot be told counts as dear."""

@@ -73,6 +73,20 @@ async def test_calls_find_their_lane() -> None:
     assert lane_name(b"[" * 200_000) == ""
 
 
+def test_a_body_is_read_only_when_it_could_be_a_lane_s() -> None:
+    """The literal starts of the patterns tell; a backslash could hide one."""
+    lanes = lanes_of()
+    for body, wanted in (
+        (b'{"method":"eth_chainId"}', False),
+        (b'{"method":"eth_sendRawTransaction","params":["0x%b"]}' % (b"f" * 500_000), False),
+        (b'{"method":"trace_block"}', True),
+        (b'{"method":"\\u0074race_block"}', True),
+        (b'{"method":"eth_newFilter","params":[{"toBlock":"0x1"}]}', True),
+    ):
+        assert lanes.may_take(body) is wanted
+    assert lane_name(b'{"method":"\\u0074race_block"}') == "trace"
+
+
 async def test_dear_calls_do_not_stop_cheap_ones(redis_url: str) -> None:
     """One trace at a time: the others are refused or wait, and every cheap call is served."""
     release = trio.Event()
