@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from relayminer.cache.caches import Caches
     from relayminer.cache.moment import ChainMoment
     from relayminer.chain.blocks import BlockFollower
-    from relayminer.state.block_events import BlockEvents
+    from relayminer.state.block_events import BlockEvent, BlockEvents
 
 SHARED_PARAMS: Final = "shared_params"
 ONLY: Final = ""
@@ -50,6 +50,7 @@ class HeightKeeper:
         self._events = events
         self._follower = follower
         self._news = trio.Event()
+        self._published: BlockEvent | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Observe heights until cancelled."""
@@ -61,7 +62,9 @@ class HeightKeeper:
             await self._learn()
             task_status.started()
             while True:
-                await self._until(self._moment.height + self._moment.session_blocks)
+                learned_at = self._moment.height
+                while learned_at <= self._moment.height < learned_at + self._moment.session_blocks:
+                    await self._news.wait()
                 await self._learn()
 
     async def _until(self, height: int) -> None:
@@ -90,9 +93,33 @@ class HeightKeeper:
     async def _listen(self, events: BlockEvents) -> None:
         async with events.listen() as blocks:
             async for block in blocks:
+                if self._is_of_another_chain(block):
+                    continue
+                if self._published is None or block.height > self._published.height:
+                    self._published = block
                 self._observe(block.height)
 
     async def _follow(self, follower: BlockFollower) -> None:
         with follower.subscribe() as blocks:
             async for block in blocks:
+                published = self._published
+                if published is not None and self._is_of_another_chain(published):
+                    _log.warning(
+                        "the store spoke of another chain's block",
+                        published=published.height,
+                        height=block.height,
+                    )
+                    self._published = None
+                    self._moment.set_back(block.height)
                 self._observe(block.height)
+
+    def _is_of_another_chain(self, block: BlockEvent) -> bool:
+        """Whether a published block is higher than our node's and yet older.
+
+        Times rise with heights, so it is of another chain, or of this one before it was set back.
+        A node that lags has blocks that are lower and older.
+        """
+        latest = None if self._follower is None else self._follower.latest
+        if latest is None:
+            return False
+        return block.height > latest.height and block.time_ns < latest.time_ns

@@ -46,6 +46,10 @@ class ChainMoment:
         self.height = height
         return True
 
+    def set_back(self, height: int) -> None:
+        """What was observed was of another chain; this one is before `height`."""
+        self.height = height - 1
+
     def learn(self, params: Params) -> None:
         """The live shared parameters are these."""
         self.grace_blocks = params.grace_period_end_offset_blocks
