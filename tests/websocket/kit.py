@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field
@@ -27,6 +26,9 @@ from tests.websocket.frames import (
     accept_token,
     read_head,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 _KEY = re.compile(rb"sec-websocket-key: *([^\r]+)", re.IGNORECASE)
 FAST = WebSocketSettings(close_timeout_seconds=0.3)
