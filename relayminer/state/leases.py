@@ -168,7 +168,8 @@ class LivingMiners:
     async def alive(self) -> list[str]:
         """The living miners' ids, sorted; those whose heartbeat ran out are taken off."""
         key = self._names.miner_active_set_key
-        members = sorted(member.decode() for member in await self._redis.command("SMEMBERS", key))
+        found_ids = await self._redis.command("SMEMBERS", key)
+        members = sorted(member.decode(errors="replace") for member in found_ids)
         found: list[int] = []
         for some in chunks(members):
             found += await self._redis.pipeline(

@@ -132,7 +132,7 @@ class RebroadcastStore:
         for name, data in zip(reply[::2], reply[1::2], strict=True):
             try:
                 entries[name.decode()] = parse_rebroadcast(data)
-            except UnreadableValueError:
+            except (UnicodeDecodeError, UnreadableValueError):
                 unreadable.append(name.decode(errors="replace"))
         return entries, unreadable
 

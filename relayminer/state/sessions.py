@@ -209,7 +209,8 @@ class SessionStore:
     async def load_all(self, supplier: str) -> LoadedSessions:
         """Every session that the supplier's index names; one bad record does not hide the rest."""
         index = self._names.miner_sessions_index_key(supplier)
-        ids = sorted(item.decode() for item in await self._redis.command("SMEMBERS", index))
+        members = await self._redis.command("SMEMBERS", index)
+        ids = sorted(item.decode(errors="replace") for item in members)
         loaded = LoadedSessions([], [], {})
         for some in chunks(ids, 500):
             kinds = await self._redis.pipeline(

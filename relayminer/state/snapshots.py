@@ -150,6 +150,8 @@ def _snapshot(texts: Mapping[str, str], root: bytes) -> Snapshot:
         raise UnreadableValueError(f"the session has no field {error}") from error
     except ValueError as error:
         raise UnreadableValueError(f"the session has a field that is no number: {error}") from error
+    if values["state"] not in STATES:
+        raise UnreadableValueError(f"the session has the unknown state {values['state']!r}")
     # A root of another length counts as none, as the Go reader does.
     values["claimed_root_hash"] = root if len(root) == ROOT_BYTES else b""
     return Snapshot(**values)

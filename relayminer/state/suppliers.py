@@ -262,7 +262,8 @@ class SupplierRegistry:
     async def all(self) -> list[RegistryEntry]:
         """Every readable entry that the index names, by address."""
         index = self._names.suppliers_registry_index_key
-        addresses = sorted(item.decode() for item in await self._redis.command("SMEMBERS", index))
+        members = await self._redis.command("SMEMBERS", index)
+        addresses = sorted(item.decode(errors="replace") for item in members)
         entries: list[RegistryEntry] = []
         for some in chunks(addresses):
             keys = [self._names.suppliers_registry_key(address) for address in some]

@@ -210,3 +210,21 @@ async def test_an_unreadable_session_record_is_replaced(mine: Rig) -> None:
         await mine.step_to(22)
     assert mine.claimed_counts() == {A: 4, B: 2}
     assert [sent.height for sent in mine.chain.sent][:1] == [CLAIM_OPEN]
+
+
+async def test_garbage_beside_a_suppliers_sessions_does_not_stop_it(mine: Rig) -> None:
+    """Names that are no text, unknown states and broken messages cost what they name, no more."""
+    await mine.log(A, 3)
+    await mine.log(B, 1)
+    async with mine.mining():
+        await mine.counted(A, 3)
+        await mine.counted(B, 1)
+    names, redis = mine.names, mine.redis
+    await redis.command("SADD", names.miner_sessions_index_key(mine.supplier), b"\xff\xfe", "gone")
+    await redis.command("HSET", names.miner_session_key(mine.supplier, B), "state", "dreaming")
+    for phase in ("claim", "proof"):
+        key = names.rebroadcast_key(phase, mine.supplier, 10)
+        await redis.command("HSET", key, b"\xff", "{}", A, "[" * 100_000)
+    async with mine.mining():
+        await mine.step_to(22)
+    assert mine.claimed_counts() == {A: 3}
