@@ -13,6 +13,7 @@ from relayminer.plugin.bridges import BridgeLimits
 from relayminer.relayer.answer import error_answer, refusal_answer
 from relayminer.relayer.errors import RefusedError
 from relayminer.relayer.metrics import unknown_route
+from relayminer.relayer.replay import ReplayError
 from relayminer.relayer.stream import NO_STREAM, STREAM_TYPES, StreamBrokenError
 from relayminer.telemetry.metrics import UNKNOWN
 
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from relayminer.relayer.admit import Admission
     from relayminer.relayer.background import Background
     from relayminer.relayer.bridges import Bridges
+    from relayminer.relayer.compress import Compressor
     from relayminer.relayer.forward import Forwarder
     from relayminer.relayer.meter import Meter
     from relayminer.relayer.metrics import RelayerMetrics, RouteMetrics
     from relayminer.relayer.publish import Publisher
     from relayminer.relayer.ready import StatusPages
     from relayminer.relayer.relay import Relay, SessionContext
+    from relayminer.relayer.replay import ReplayGuard
     from relayminer.relayer.sign import Signer
     from relayminer.relayer.simulate_exchange import SimulatedExchange
     from relayminer.relayer.stream import Streamer
@@ -43,6 +46,8 @@ class RelayEngine:
     Args:
         confirm: answer after the log has the relay; else at the same moment.
         simulated: serves simulated relays, None when the feature is off.
+        replays: refuses requests that were answered, None when they are relays like any other.
+        compressor: of answers, None when it is off.
         max_in_flight: relays at once; the next one is answered 503.
         configured: whether any supplier key is loaded.
     """
@@ -57,6 +62,8 @@ class RelayEngine:
         publisher: Publisher,
         streamer: Streamer,
         simulated: SimulatedExchange | None = None,
+        replays: ReplayGuard | None = None,
+        compressor: Compressor | None = None,
         background: Background,
         pages: StatusPages,
         moment: ChainMoment,
@@ -73,12 +80,15 @@ class RelayEngine:
         self._publisher = publisher
         self._streamer = streamer
         self.simulated = simulated
+        self.replays = replays
+        self._compressor = compressor
         self._background = background
         self._pages = pages
         self._moment = moment
         self._metrics = metrics
         self._unknown = unknown_route(metrics)
-        self._confirm = confirm
+        # What another relayer has answered is known when the log has said so.
+        self._confirm = confirm or replays is not None
         self._max_in_flight = max_in_flight
         self._configured = configured
         self._log = structlog.get_logger("relayminer.relayer")
@@ -161,6 +171,8 @@ class RelayEngine:
                 if relay.route.eager or self._forwarder.is_dear(relay)
                 else self._serve_optimistically(relay, sink)
             )
+            if self._compressor is not None and isinstance(answer, RelayAnswer):
+                answer = await self._compressor.apply(call, answer)
             route_metrics.latency.observe(trio.current_time() - relay.arrived_at)
         except StreamBrokenError as broken:
             route_metrics.rejected(broken.reason).value += 1
@@ -196,6 +208,20 @@ class RelayEngine:
         self, relay: Relay, sink: AnswerSink | None
     ) -> RelayAnswer | StreamAnswer:
         context = await self._admission.verify(relay)
+        if self.replays is None:
+            return await self._serve_verified(relay, context, sink)
+        self.replays.enter(relay)
+        try:
+            return await self._serve_verified(relay, context, sink)
+        except ReplayError:
+            raise
+        except BaseException:
+            self.replays.forget(relay)
+            raise
+
+    async def _serve_verified(
+        self, relay: Relay, context: SessionContext, sink: AnswerSink | None
+    ) -> RelayAnswer | StreamAnswer:
         meter = self._meter
         charged = meter.take_leased(relay, context) or await meter.take(relay, context)
         try:
@@ -214,6 +240,8 @@ class RelayEngine:
         if entry is None:
             if charged:
                 meter.refund(relay, context)
+            if self.replays is not None:
+                await self.replays.mark(relay)
         elif self._confirm or not self._background.submit(
             lambda: self._publish(relay, context, entry, charged=charged)
         ):
@@ -239,6 +267,8 @@ class RelayEngine:
             if entry is not None:
                 await self._publish(relay, context, entry, charged=False)
                 is_mined = True
+            elif self.replays is not None:
+                await self.replays.mark(relay)
 
         return await self._streamer.run(relay, upstream, sink, finish), is_mined
 
@@ -246,6 +276,8 @@ class RelayEngine:
         self, relay: Relay, sink: AnswerSink | None
     ) -> RelayAnswer | StreamAnswer:
         self._admission.check_known(relay)
+        if self.replays is not None:
+            self.replays.check(relay)
         response, retries = await self._forwarder.forward(relay)
         if isinstance(response, ResponseStream):
 
@@ -273,6 +305,8 @@ class RelayEngine:
             self._dropped(relay, "validation_failed")
             return
         try:
+            if self.replays is not None:
+                self.replays.enter(relay)
             charged = await self._meter.take(relay, context)
         except RefusedError as refusal:
             self._dropped(relay, refusal.reason)

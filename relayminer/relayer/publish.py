@@ -82,9 +82,10 @@ class Publisher:
 
         Raises:
             UnavailableError: 503, the log did not confirm.
+            ReplayError: 409, another relayer has answered the request.
         """
         began = trio.current_time()
-        if await self._log.append(relay.supplier, entry, context):
+        if await self._log.append(relay.supplier, entry, context, relay.once):
             self._tally.logged(relay.supplier, context.session_id)
         metrics = relay.route.metrics
         metrics.publish_latency.observe(trio.current_time() - began)

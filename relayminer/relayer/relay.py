@@ -105,6 +105,7 @@ class Relay:
         forms: its encodings, once somebody needed them.
         plan: what its body asks for, once somebody looked.
         stream_types: media types of answers that are passed on while the backend writes them.
+        once: what tells its replays, where they are refused.
         endpoint: whose answer is passed on so, and `retries` before it.
     """
 
@@ -117,6 +118,7 @@ class Relay:
         "endpoint",
         "forms",
         "http",
+        "once",
         "outer_headers",
         "plan",
         "request",
@@ -156,6 +158,7 @@ class Relay:
         self.stream_types: frozenset[bytes] = _NO_TYPES
         self.endpoint: Endpoint | None = None
         self.retries = 0
+        self.once: bytes | None = None
 
     @property
     def service(self) -> str:

@@ -17,6 +17,7 @@ from relayminer.relayer.background import Background
 from relayminer.relayer.book import SessionBook
 from relayminer.relayer.bridge import BridgeStages
 from relayminer.relayer.bridges import bridges_of
+from relayminer.relayer.compress import compressor_of
 from relayminer.relayer.engine import RelayEngine
 from relayminer.relayer.forward_setup import forwarder_of
 from relayminer.relayer.frontdoor import FrontDoor, open_listeners
@@ -25,6 +26,7 @@ from relayminer.relayer.meter import Meter
 from relayminer.relayer.metrics import RelayerMetrics
 from relayminer.relayer.publish import Publisher
 from relayminer.relayer.ready import StatusPages
+from relayminer.relayer.replay import replay_guard_of
 from relayminer.relayer.sign import Signer
 from relayminer.relayer.simulate_exchange import simulation_of
 from relayminer.relayer.spool_service import LogService
@@ -170,6 +172,8 @@ class RelayerService:
             signer=signer,
             streamer=streamer,
             simulated=simulation,
+            replays=replay_guard_of(settings, store, names, metrics),
+            compressor=compressor_of(settings.response_compression),
             publisher=publisher,
             background=self._background,
             pages=StatusPages(self.backends.routes, moment, health),

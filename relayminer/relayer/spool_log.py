@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from relayminer.relayer.errors import UnavailableError
+from relayminer.relayer.replay import ReplayError
 from relayminer.relayer.spool import SpoolError
 from relayminer.relayer.spool_file import SpoolRecord
 from relayminer.state.errors import StateError, StoreAwayError
@@ -34,6 +35,18 @@ class Log(Protocol):
         self, supplier: str, mined: bytes, *, timeout_seconds: float | None = None
     ) -> object:
         """Add an entry; returns when the server has confirmed it."""
+        ...
+
+    async def append_once(
+        self,
+        supplier: str,
+        mined: bytes,
+        *,
+        session_id: str,
+        request_hash: bytes,
+        ttl_seconds: int,
+    ) -> bytes | None:
+        """As `append`, unless the request was logged in the session before: None then."""
         ...
 
 
@@ -82,6 +95,7 @@ class DurableLog:
         watch: whether the store takes relays.
         spool: None refuses relays while the store is away.
         timeout_seconds: after which an entry counts as not confirmed; None leaves it to the log.
+        remember_seconds: how long a session's requests are remembered that are answered once.
         now_ns: nanoseconds since 1970.
     """
 
@@ -92,12 +106,14 @@ class DurableLog:
         spool: Spool | None,
         *,
         timeout_seconds: float | None,
+        remember_seconds: int = 7_200,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._log = log
         self._watch = watch
         self._spool = spool
         self._timeout_seconds = timeout_seconds
+        self._remember_seconds = remember_seconds
         self._now_ns = now_ns
 
     def problem(self) -> str | None:
@@ -119,24 +135,31 @@ class DurableLog:
         if self._watch.is_away and self.problem() is not None:
             raise UnavailableError(UNAVAILABLE, "log_unavailable")
 
-    async def append(self, supplier: str, mined: bytes, context: SessionContext) -> bool:
+    async def append(
+        self, supplier: str, mined: bytes, context: SessionContext, once: bytes | None = None
+    ) -> bool:
         """Log one relay; when this returns it outlives us.
 
         Args:
             supplier: operator address.
             mined: the entry.
             context: its session.
+            once: what tells replays of its request (32 bytes), when those are refused.
 
         Returns:
             Whether it is in the store; else it is in the spool.
 
         Raises:
             UnavailableError: 503, it is not logged.
+            ReplayError: 409, its request was answered before.
         """
         maybe_logged = False
         if not self._watch.is_away:
             try:
-                await self._log.append(supplier, mined, timeout_seconds=self._timeout_seconds)
+                if once is None:
+                    await self._log.append(supplier, mined, timeout_seconds=self._timeout_seconds)
+                else:
+                    await self._append_once(supplier, mined, context, once)
             except StateError as error:
                 self._watch.failed(error)
                 if self._spool is None:
@@ -146,6 +169,19 @@ class DurableLog:
                 return True
         await self._to_spool(mined, context, maybe_logged=maybe_logged)
         return False
+
+    async def _append_once(
+        self, supplier: str, mined: bytes, context: SessionContext, once: bytes
+    ) -> None:
+        entry_id = await self._log.append_once(
+            supplier,
+            mined,
+            session_id=context.session_id,
+            request_hash=once,
+            ttl_seconds=self._remember_seconds,
+        )
+        if entry_id is None:
+            raise ReplayError
 
     async def _to_spool(self, mined: bytes, context: SessionContext, *, maybe_logged: bool) -> None:
         if self._spool is None:

@@ -149,16 +149,16 @@ class Streamer:
             Complete, unless the client left before the last batch (its relay is accounted for).
 
         Raises:
-            StreamBrokenError: the backend, the time or the client ended it early; `finish` was not
-                called.
-            RefusedError: of `finish`, or the last batch could not be signed.
+            StreamBrokenError: the backend, the time, the client or `finish` ended it early.
         """
+        if sink is None:
+            # Nobody asked for a stream, so nobody should have got one.
+            upstream.close()
+            raise RefusedError(502, "backend error", "backend_network_error")
         self._active += 1
         began = trio.current_time()
         verdict: Verdict = _released
         try:
-            if sink is None:
-                raise RefusedError(502, "backend error", "backend_network_error")
             transfer = _Transfer(self._signer, self._metrics, relay, upstream, sink)
             await transfer.run(_head(upstream, relay.retries))
             verdict = partial(_succeeded, seconds=trio.current_time() - began)
@@ -166,6 +166,9 @@ class Streamer:
         except StreamBrokenError as broken:
             verdict = broken.verdict
             raise
+        except RefusedError as refusal:
+            # The answer has begun: there is no place for another one.
+            raise StreamBrokenError(refusal.reason, _released) from refusal
         finally:
             self._active -= 1
             upstream.close()

@@ -88,6 +88,18 @@ class RelayLog:
         )
         return entry_id
 
+    async def remember(self, session_id: str, request_hash: bytes, *, ttl_seconds: int) -> bool:
+        """Remembers a request as `append_once` does, without an entry; False for a replay.
+
+        Raises:
+            StateError: it may or may not be remembered.
+        """
+        key = self._names.relay_replay_key(session_id)
+        added, _ = await self._redis.transaction(
+            [("SADD", key, request_hash), ("EXPIRE", key, ttl_seconds)]
+        )
+        return bool(added)
+
     async def append_all_once(
         self, entries: Sequence[OnceEntry], *, ttl_seconds: int
     ) -> list[bytes | None]:

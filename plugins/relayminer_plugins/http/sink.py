@@ -20,15 +20,17 @@ class HttpSink:
         chunked: whether the client knows chunks.
     """
 
-    __slots__ = ("_chunked", "_limits", "_wire")
+    __slots__ = ("_chunked", "_limits", "_wire", "begun")
 
     def __init__(self, wire: Wire, limits: HttpLimits, *, chunked: bool) -> None:
         self._wire = wire
         self._limits = limits
         self._chunked = chunked
+        self.begun = False
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Status and headers."""
+        self.begun = True
         await self._write(stream_head(status, headers, chunked=self._chunked))
 
     async def send(self, piece: bytes) -> None:

@@ -63,6 +63,9 @@ class HttpTransport:
             if isinstance(answer, StreamAnswer):
                 await sink.end(complete=answer.complete)
                 return
+            if sink.begun:
+                # Something failed that should not: the break is all that can be said now.
+                return
             keep_alive = request.keep_alive and not engine.draining
             head_only = request.method == b"HEAD"
             await self._write(wire, engine, answer, keep_alive=keep_alive, head_only=head_only)
