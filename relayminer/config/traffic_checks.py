@@ -12,12 +12,21 @@ if TYPE_CHECKING:
     from relayminer.config.settings import BackendSettings, RelayerSettings, ServiceSettings
 
 _FAIR_BY = ("application", "supplier")
+_MAX_RETRIES = 3
+_WHOLE_SERVICE = "service"
 _HEIGHT_TYPES = ("jsonrpc", "cometbft", "rest")
 
 
 def check_probes(key: Key, rpc_type: str, backend: BackendSettings) -> Iterator[Complaint]:
     """Probes and the freshness guard of one backend."""
     health, freshness = backend.health_check, backend.freshness
+    if backend.max_retries > _MAX_RETRIES:
+        yield Complaint(
+            (*key, "max_retries"),
+            backend.max_retries,
+            "every retry takes from the time of the first attempt",
+            f"write a number from 0 to {_MAX_RETRIES}",
+        )
     if health.enabled:
         for name in (
             "interval_seconds",
@@ -62,6 +71,13 @@ def check_traffic(
     for name, lane in service.lanes.items():
         if not lane.max_in_flight:
             yield _zero((*key, "lanes", name, "max_in_flight"))
+        if name == _WHOLE_SERVICE:
+            yield Complaint(
+                (*key, "lanes", name),
+                None,
+                "pages and metrics call the service's own limit so",
+                "give the lane another name",
+            )
         if not lane.methods and not lane.log_range_blocks:
             yield Complaint(
                 (*key, "lanes", name, "methods"),
