@@ -216,6 +216,18 @@ async def ask(
     return answer_of(b, got.payload).payload
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that nobody announces; fails after 10 s."""
+    with trio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - that is what it is for
+            await trio.sleep(0.01)
+
+
+def open_conversations(b: Bench) -> float:
+    """The gauge."""
+    return b.value("ha_relayer_websocket_connections_active", service_id=SERVICE)
+
+
 async def mined(b: Bench) -> list[Any]:
     """The relays in the log, decoded."""
     return [decode_mined_relay(fields[1]) for _, fields in await b.logged()]

@@ -21,6 +21,8 @@ from tests.websocket.kit import (
     configure,
     connect,
     message,
+    open_conversations,
+    until,
     websocket_bench,
 )
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relayminer.protocol.pb.service_pb2 import RelayRequest
-    from relayminer.testing.relayer import Bench
 
 LIMIT = 2_000
 
@@ -112,14 +113,8 @@ async def test_a_node_that_vanishes_is_1001_for_the_client(redis_url: str) -> No
         socket = await connect(b)
         await socket.send(message(b.chain, b"x"))
         assert await closing(socket) == (1001, "peer disconnected")
-        await _until_closed(b)
+        await until(lambda: not open_conversations(b))
         assert budget_left(b) == 200
-
-
-async def _until_closed(b: Bench) -> None:
-    with trio.fail_after(5):
-        while b.value("ha_relayer_websocket_connections_active", service_id="anvil"):
-            await trio.sleep(0.01)
 
 
 @pytest.mark.parametrize("too_many", [0, 1])
@@ -292,7 +287,7 @@ async def test_an_answer_that_cannot_be_logged_is_not_sent(redis_url: str) -> No
         await b.redis.command("SET", stream, "x")
         await socket.send(message(b.chain, b"y"))
         assert await closing(socket) == (1013, "relay log unavailable")
-        await _until_closed(b)
+        await until(lambda: not open_conversations(b))
         assert budget_left(b) == 199
 
 
@@ -381,8 +376,7 @@ async def test_a_side_that_is_silent_is_gone(redis_url: str) -> None:
             with trio.fail_after(5):
                 await node.gone.wait()
             assert node.said_goodbye == [(1001, "peer disconnected")]
-            while lively.pings < 8:
-                await trio.sleep(0.05)
+            await until(lambda: lively.pings >= 8)
             nursery.cancel_scope.cancel()
         assert await ask(b, lively, b"still there") == b"re:still there"
         await lively.aclose()

@@ -240,7 +240,7 @@ async def test_http_goes_on_beside_it(redis_url: str) -> None:
 
 
 def test_only_an_upgrade_is_claimed() -> None:
-    """A head is judged when it is whole; every piece of one that may still be ours is waited for."""
+    """A head is judged when it is whole; while it may still be ours, more is waited for."""
     claims = WebSocketTransport().claims
     head = handshake()
     assert claims(head) is Claim.YES
