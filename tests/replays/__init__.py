@@ -1,0 +1,1 @@
+"""Tests of refused and of served replays."""
