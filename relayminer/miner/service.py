@@ -168,7 +168,7 @@ class MinerService:
                 ttl_seconds=int(settings.submission_tracking_ttl_seconds),
                 now_seconds=self._now,
             ),
-            settled_heights_key=f"{names.base}:relayminer:settled_heights",
+            settled_heights_key=names.settled_heights_key,
             now=self._now,
         )
 

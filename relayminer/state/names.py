@@ -381,3 +381,12 @@ class KeyNames(CoreNames):
     def relay_replay_key(self, session_id: str) -> str:
         """Set of the request hashes that a session has answered."""
         return f"{self.base}:replays:{session_id}"
+
+    def logged_key(self, supplier: str, session_id: str) -> str:
+        """How many relays of a session were logged, as relayers counted them."""
+        return f"{self.base}:relayminer:logged:{supplier}:{session_id}"
+
+    @property
+    def settled_heights_key(self) -> str:
+        """Hash of supplier to the last block whose settlement events were recorded."""
+        return f"{self.base}:relayminer:settled_heights"

@@ -24,18 +24,17 @@ class TallyStore:
         self._names = names
         self._ttl_seconds = int(ttl_seconds)
 
-    def _key(self, supplier: str, session_id: str) -> str:
-        return f"{self._names.base}:relayminer:logged:{supplier}:{session_id}"
-
     async def add(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Add to the tallies of (supplier, session id); raises what `Redis.pipeline` raises."""
         commands: list[tuple[str | int, ...]] = []
         for (supplier, session_id), count in counts.items():
-            key = self._key(supplier, session_id)
+            key = self._names.logged_key(supplier, session_id)
             commands.append(("INCRBY", key, count))
             commands.append(("EXPIRE", key, self._ttl_seconds))
         await self._redis.pipeline(commands)
 
     async def logged(self, supplier: str, session_id: str) -> int:
         """How many relays of a supplier and session were logged."""
-        return int(await self._redis.command("GET", self._key(supplier, session_id)) or 0)
+        return int(
+            await self._redis.command("GET", self._names.logged_key(supplier, session_id)) or 0
+        )
