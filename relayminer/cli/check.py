@@ -28,8 +28,8 @@ def check(context: click.Context, *, config: Path | None, home: Path | None, as_
     """Look at everything that `run` needs, and say what is wrong and what to do about it.
 
     Reads the configuration and the keys, and reaches out to the store, the chain's node and every
-    backend; nothing is changed. Exit code 0: it would work. 1: something is not there. 2: the
-    configuration cannot be used.
+    backend; an embedded store is started for that, and stopped. Exit code 0: it would work.
+    1: something is not there. 2: the configuration cannot be used.
     """
     from relayminer.config.errors import ConfigError  # noqa: PLC0415 - quick --help
     from relayminer.config.load import load  # noqa: PLC0415

@@ -66,7 +66,7 @@ class Finding:
 
 async def check_everything(settings: Settings) -> list[Finding]:
     """All checks, those of the outside world side by side, told in their order."""
-    findings = [Finding("configuration", OK, f"{len(settings.relayer.services)} services")]
+    findings = [Finding("configuration", OK, plural(len(settings.relayer.services)))]
     if not settings.relayer.services:
         remedy = "add relayer.services, if this is to be a relayer"
         findings[0] = Finding("configuration", WARN, "no services", remedy)
@@ -85,6 +85,11 @@ async def check_everything(settings: Settings) -> list[Finding]:
     for result in results:
         findings += result
     return findings
+
+
+def plural(services: int) -> str:
+    """How many services, in words."""
+    return "1 service" if services == 1 else f"{services} services"
 
 
 def check_keys(settings: Settings) -> tuple[SupplierKeys, Finding]:
