@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,6 +13,7 @@ import pytest
 import trio
 import yaml
 
+from relayminer.demo.plan import free_port
 from relayminer.devnet.options import DevnetOptions
 from relayminer.devnet.server import Devnet, run_devnet
 from tests.cli.command import COMMAND, ENVIRONMENT, Ended
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.e2e
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

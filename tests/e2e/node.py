@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -16,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import attrs
 import yaml
 
+from relayminer.demo.plan import free_port
 from relayminer.devnet.errors import DevnetInfoError
 from relayminer.devnet.info import DevnetInfo, read_info
 from tests.cli.command import COMMAND, ENVIRONMENT
@@ -23,17 +23,9 @@ from tests.cli.command import COMMAND, ENVIRONMENT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 40
 POLL_SECONDS = 0.05
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @attrs.frozen
