@@ -253,6 +253,7 @@ async def _start_services(
     _log.info(
         "started",
         roles=sorted(role.value for role in roles),
+        workers=launch.workers,
         height=base.moment.height,
         suppliers=list(keys.addresses),
         home=str(base.settings.home),
