@@ -15,7 +15,7 @@ from benchmarks.figures import table, write_json
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
-PARTS = ("micro", "trie", "relayer", "overload")
+PARTS = ("micro", "trie", "relayer", "websocket", "overload")
 CONNECTIONS = (1, 10, 50, 100)
 
 
@@ -41,6 +41,10 @@ def main() -> None:
         figures += path_figures(
             connections=arguments.connections, seconds=arguments.seconds, console=console
         )
+    if "websocket" in parts:
+        from benchmarks.websocket import websocket_figures  # noqa: PLC0415 - needs the store
+
+        figures += websocket_figures(seconds=arguments.seconds, console=console)
     if "overload" in parts:
         from benchmarks.overload import measure  # noqa: PLC0415
 
