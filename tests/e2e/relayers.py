@@ -14,6 +14,7 @@ import trio
 import yaml
 from attrs import define, field, frozen
 
+from relayminer.demo.plan import free_port
 from relayminer.devnet.gateway_chain import GatewayChain
 from relayminer.devnet.options import DevnetOptions
 from relayminer.devnet.server import Devnet, run_devnet
@@ -27,7 +28,6 @@ from relayminer.protocol.ring import sign_ring
 from relayminer.protocol.signature import SigningKey
 from relayminer.state.names import KeyNames
 from tests.cli.command import COMMAND, ENVIRONMENT
-from tests.e2e.node import free_port
 from tests.relayer.client import connect
 from tests.spool.outage import until
 
