@@ -10,6 +10,7 @@ from relayminer.plugin import load_transports
 from relayminer.testing.conformance import CHECKS, Check
 from relayminer.testing.http_driver import HttpDriver
 from relayminer.testing.stand import LocalStands
+from tests.conformance.http2_driver import GrpcDriver, GrpcWebDriver, Http2Driver
 from tests.conformance.websocket_driver import WebSocketDriver
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.conformance
 DRIVERS: dict[str, tuple[TransportDriver, ...]] = {
     "http": (HttpDriver(),),
     "websocket": (WebSocketDriver(),),
+    "http2": (Http2Driver(),),
+    "grpc": (GrpcDriver(), GrpcWebDriver()),
 }
 INSTALLED = [transport.name for transport in load_transports()]
 

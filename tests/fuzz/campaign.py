@@ -29,18 +29,21 @@ def inputs(soak: bool) -> int:
 
 @contextmanager
 def _alarm() -> Iterator[None]:
-    """Whatever runs longer than a hang may take is interrupted, even in one turn of a loop."""
+    """Whatever works longer than a hang may is interrupted, even in one turn of a loop.
+
+    Work is the process's own: on a busy machine nobody is accused of what others do.
+    """
 
     def ring(number: int, frame: FrameType | None) -> Never:
         del number, frame
-        raise HangError(f"no answer after {HANG_SECONDS} s")
+        raise HangError(f"no answer after {HANG_SECONDS} s of work")
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before = signal.signal(signal.SIGVTALRM, ring)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def campaign(
@@ -60,8 +63,8 @@ def campaign(
     with _alarm():
         for number in range(count):
             data = mutator.make(number)
-            signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
-            began = time.perf_counter()
+            signal.setitimer(signal.ITIMER_VIRTUAL, HANG_SECONDS)
+            began = time.process_time()
             try:
                 parse(data)
             except allowed:
@@ -70,7 +73,7 @@ def campaign(
                 raise AssertionError(told(mutator, number, data, error)) from error
             else:
                 good += 1
-            seconds = time.perf_counter() - began
+            seconds = time.process_time() - began
             assert seconds < SLOW_SECONDS, told(mutator, number, data, f"{seconds:.1f} s")
     return good
 
@@ -87,7 +90,7 @@ async def async_campaign(
     with _alarm():
         for number in range(count):
             data = mutator.make(number)
-            signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
+            signal.setitimer(signal.ITIMER_VIRTUAL, HANG_SECONDS)
             try:
                 await parse(data)
             except allowed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
+
 from relayminer.net.errors import NetError, WireError
 from relayminer.net.http1 import HttpLimits, RequestReader
 from relayminer.net.response import ResponseParser
@@ -19,6 +21,8 @@ from relayminer.smst.errors import SmstError
 from tests.fuzz import corpora
 from tests.fuzz.campaign import async_campaign, campaign, inputs
 from tests.fuzz.mutate import Mutator
+
+pytestmark = pytest.mark.timeout(1_800)  # the full counts take their time
 
 DIGEST = hashlib.sha256(b"digest").digest()
 

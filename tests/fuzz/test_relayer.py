@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
 import trio
 
 from relayminer.net.errors import WireError
@@ -15,7 +16,9 @@ from tests.fuzz import corpora
 from tests.fuzz.campaign import told
 from tests.fuzz.mutate import Mutator
 
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 60
+pytestmark = pytest.mark.timeout(1_800)  # the full counts take their time
+
 CLIENTS = 16
 FULL, REDUCED = 25_000, 400
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 import trio
 from relayminer_plugins.websocket.peer import Peer, RefusedHandshakeError
 from relayminer_plugins.websocket.stream import WireStream
@@ -16,6 +17,8 @@ from tests.fuzz import corpora
 from tests.fuzz.campaign import async_campaign, inputs
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.test_parsers import Pieces
+
+pytestmark = pytest.mark.timeout(1_800)  # the full counts take their time
 
 HANDSHAKE = (
     b"GET /anvil HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from relayminer.smst import Trie, root_count
 from relayminer.testing.conformance.verdicts import (
     connected,
     good_response,
@@ -111,8 +112,11 @@ async def the_same_signed_relay_makes_one_leaf_per_answer(stands: Stands) -> Non
                 for _ in range(repeats):
                     await connection.send(body)
                     good_response(stand, await connection.receive())
-            keys = {entry.relay_hash for entry in await stand.logged()}
-            require(len(keys) == leaves, f"{len(keys)} leaves for {leaves} different answers")
+            trie = Trie()
+            for entry in await stand.logged():
+                trie.update(entry.relay_hash, entry.relay_bytes, entry.compute_units_per_relay)
+            found = root_count(trie.root)
+            require(found == leaves, f"{found} leaves for {leaves} different answers")
 
 
 async def what_is_in_hand_is_finished_at_the_end(stands: Stands) -> None:
