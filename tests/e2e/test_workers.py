@@ -129,3 +129,17 @@ def test_pages_are_merged_family_by_family() -> None:
         'b{worker="1",le="a } b",c="d"} 3.0',
         'b{worker="2",le="a } b",c="d"} 3.0',
     ]
+
+
+async def test_workers_share_the_embedded_store_with_the_miner(tmp_path: Path) -> None:
+    """All roles on embedded defaults: the first process mines what its workers have logged."""
+    async with stage(tmp_path) as set_up:
+        config = set_up.write_config("embedded")
+        roles = "--roles=relayer,miner,cache-leader"
+        async with relayer(set_up, config, "--workers=2", roles) as process:
+            async with load(set_up, clients=8) as sent:
+                await sent.answers(100)
+            await set_up.wait_metric("ha_miner_relays_added_to_smst_total", len(sent.answered))
+            process.send_signal(signal.SIGTERM)
+            with trio.fail_after(40):
+                assert await process.wait() == 0
