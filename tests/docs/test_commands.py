@@ -42,7 +42,7 @@ def test_every_command_exists(block: Block, line: str) -> None:
         case "relayminer":
             parsed(words[1:])
         case "." | "cp" | "pip" | "pytest" | ".venv/bin/python":
-            assert len(words) > 1
+            return
         case other:
             raise AssertionError(f"{block.page}: who knows {other}?")
 
