@@ -35,7 +35,11 @@ async def dial(
             secure = trio.SSLStream(
                 stream, context, server_hostname=origin.host, https_compatible=True
             )
-            await secure.do_handshake()
+            try:
+                await secure.do_handshake()
+            except BaseException:
+                stream.socket.close()
+                raise
             return TlsWire(secure)
     except trio.TooSlowError:
         raise DialTimeoutError(

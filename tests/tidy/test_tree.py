@@ -111,6 +111,8 @@ USED_ELSEWHERE = {
     r"'(accesslog|errorlog|graceful_timeout|websocket_ping_interval)'": "hypercorn reads them",
     r"'(pytestmark|pytest_[a-z_]+)'": "pytest reads them",
     r"'format_commands'": "click calls it",
+    r"^plugins/relayminer_plugins/websocket/(peer|raw|stream)\.py:.*"
+    r"'(_handle_|_reader_running|process_frame|_message_decoder|wait_send)": "its base calls it",
     r"^relayminer/state/names\.py:": "the whole keyspace of the Go fleet (redis_keys.json)",
     r"^relayminer/state/(submissions|snapshots|meter)\.py:.* variable": "fields of stored records",
     r"^relayminer/protocol/events\.py:.* variable": "fields of chain events",

@@ -22,7 +22,6 @@ class Frame:
 
     opcode: int
     payload: bytes
-    fin: bool = True
 
     @property
     def code(self) -> int:
@@ -122,7 +121,7 @@ class FrameSocket:
         if mask and size:
             key = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
             payload = (int.from_bytes(payload, "big") ^ key).to_bytes(size, "big")
-        return Frame(head[0] & 0x0F, payload, bool(head[0] & FIN))
+        return Frame(head[0] & 0x0F, payload)
 
     async def ended(self) -> None:
         """Wait until the other side has closed the TCP connection."""
