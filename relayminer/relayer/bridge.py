@@ -63,7 +63,6 @@ class BridgeStages:
 
     def __init__(
         self,
-        *,
         admission: Admission,
         meter: Meter,
         moment: ChainMoment,

@@ -245,10 +245,10 @@ def bridges_of(
     engine: RelayEngine,
     routes: Mapping[str, ServiceRoutes],
     settings: RelayerSettings,
-    watchdog: Watchdog,
     metrics: Metrics,
-    relayer_metrics: RelayerMetrics,
     stages: BridgeStages,
+    watchdog: Watchdog,
+    relayer_metrics: RelayerMetrics,
 ) -> Bridges:
     """The conversations of a relayer, offered by its engine."""
     limits = settings.websocket

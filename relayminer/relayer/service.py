@@ -184,21 +184,17 @@ class RelayerService:
             max_in_flight=settings.max_in_flight,
             configured=bool(keys),
         )
+        stages = BridgeStages(
+            admission, self._meter, moment, keys, publisher.check, self.engine.record
+        )
         self._bridges = bridges_of(
             self.engine,
             self.backends.routes,
             settings,
-            self._watchdog,
             metrics,
+            stages,
+            self._watchdog,
             self.metrics,
-            BridgeStages(
-                admission=admission,
-                meter=self._meter,
-                moment=moment,
-                keys=keys,
-                check=publisher.check,
-                record=self.engine.record,
-            ),
         )
         self._door = FrontDoor(
             self.engine,
