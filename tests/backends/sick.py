@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import trio
+import trio.testing
 
 from relayminer.net.http1 import response_bytes
 from relayminer.testing.backend import Backend

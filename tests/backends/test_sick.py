@@ -242,3 +242,24 @@ async def test_the_retry_budget_bounds_retries(redis_url: str) -> None:
             assert b.value("ha_relayer_backend_retries_total") == first.asked + second.asked - 50
             assert b.value("ha_relayer_backend_retries_refused_total") >= 35
         nursery.cancel_scope.cancel()
+
+
+async def test_an_address_that_gives_no_connection_is_failed_over(redis_url: str) -> None:
+    """Nothing was asked yet, so another address is, within the same time."""
+    async with trio.open_nursery() as nursery:
+        host, port = await nursery.start(sick.silent_listener)
+
+        def configure(url: str) -> RelayerSettings:
+            urls = (EndpointSettings(url=f"http://{host}:{port}"), EndpointSettings(url=url))
+            return settings(
+                "",
+                backend={"urls": urls, "load_balancing": "first_healthy", "unhealthy_threshold": 1},
+                dial_timeout_seconds=0.1,
+            )
+
+        async with bench(redis_url, configure=configure) as b:
+            answer = await ask(b)
+            assert (answer.status, answer.header(b"backend-retries")) == (200, b"1")
+            states = [one["state"] for one in (await page_of(b))["backends"]["endpoints"]]
+            assert states == ["left_alone", "healthy"]
+        nursery.cancel_scope.cancel()
