@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from relayminer.relayer.bridge_metrics import ServiceBridgeMetrics
     from relayminer.relayer.meter import Meter
     from relayminer.relayer.relay import Relay, SessionContext
+    from relayminer.relayer.replay import ReplayGuard
     from relayminer.relayer.routes import Route
 
 INTERNAL_ERROR: Final = 1011
@@ -56,10 +57,11 @@ class BridgeStages:
 
     Attributes:
         check: whether relays can be logged now; RefusedError when not.
+        replays: refuses requests that were answered; None when they are relays like any other.
         record: logs a relay; True when it is mined, False when its charge was given back.
     """
 
-    __slots__ = ("admission", "check", "keys", "meter", "moment", "record")
+    __slots__ = ("admission", "check", "keys", "meter", "moment", "record", "replays")
 
     def __init__(
         self,
@@ -69,7 +71,9 @@ class BridgeStages:
         keys: Mapping[str, SigningKey],
         check: Callable[[], None],
         record: Callable[..., Awaitable[bool]],
+        replays: ReplayGuard | None,
     ) -> None:
+        self.replays = replays
         self.check = check
         self.admission = admission
         self.meter = meter
@@ -227,7 +231,15 @@ class OpenBridge:
         await stages.admission.open_message(relay)
         self._check_same(relay)
         context = await stages.admission.verify(relay)
-        charged = await stages.meter.take(relay, context)
+        if stages.replays is None:
+            charged = await stages.meter.take(relay, context)
+            return _Accepted(relay, context, charged=charged)
+        stages.replays.enter(relay)
+        try:
+            charged = await stages.meter.take(relay, context)
+        except BaseException:
+            stages.replays.forget(relay)
+            raise
         return _Accepted(relay, context, charged=charged)
 
     def _check_same(self, relay: Relay) -> None:
@@ -262,6 +274,8 @@ class OpenBridge:
             raise
         if await stages.record(relay, context, stored_response, charged=charged):
             self._metrics.emitted.value += 1
+        # The request is answered; what else is paired with it is no replay of it.
+        relay.once = None
         self._route.metrics.response_bytes.observe(len(message))
         return body
 
@@ -280,6 +294,8 @@ class OpenBridge:
         return codec.encode(sign_response(header, _EXPIRED_PAYLOAD, key, error=error))
 
     def _give_back(self, accepted: _Accepted) -> None:
+        if self._stages.replays is not None:
+            self._stages.replays.forget(accepted.relay)
         if accepted.charged:
             self._stages.meter.refund(accepted.relay, accepted.context)
 

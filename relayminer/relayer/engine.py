@@ -133,6 +133,8 @@ class RelayEngine:
         if entry is None:
             if charged:
                 self._meter.refund(relay, context)
+            if self.replays is not None:
+                await self.replays.mark(relay)
             return False
         if self._confirm or not self._background.submit(
             lambda: self._publish(relay, context, entry, charged=charged)

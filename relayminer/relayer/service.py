@@ -185,7 +185,13 @@ class RelayerService:
             configured=bool(keys),
         )
         stages = BridgeStages(
-            admission, self._meter, moment, keys, publisher.check, self.engine.record
+            admission,
+            self._meter,
+            moment,
+            keys,
+            publisher.check,
+            self.engine.record,
+            self.engine.replays,
         )
         self._bridges = bridges_of(
             self.engine,

@@ -283,3 +283,30 @@ async def test_a_connection_follows_into_the_next_session(redis_url: str) -> Non
         assert [relay.session_end_height for relay in await mined(b)] == [20, 30, 20]
         assert [relay.arrival_block_height for relay in await mined(b)] == [15, 21, 21]
         await socket.aclose()
+
+
+async def test_a_replay_is_refused_where_that_is_wanted(redis_url: str) -> None:
+    """`refuse_replays`: the same signed message is answered once; its pushes go on being relays."""
+
+    def once(url: str) -> RelayerSettings:
+        return configure(url, refuse_replays=True)
+
+    async def talk(socket: FrameSocket) -> None:
+        await socket.receive()
+        await socket.send(b"answer")
+        await socket.send(b"push")
+        await socket.receive()
+
+    async with websocket_bench(redis_url, Node(talk), configure=once) as b:
+        socket, other = await connect(b), await connect(b)
+        body = message(b.chain, b"x")
+        await socket.send(body)
+        for expected in (b"answer", b"push"):
+            assert answer_of(b, (await socket.receive()).payload).payload == expected
+        await other.send(body)
+        got = await other.receive()
+        assert (got.opcode, got.code) == (CLOSE, 4001)
+        assert len(await b.logged()) == 2
+        assert budget_left(b) == 198
+        await socket.aclose()
+        await other.aclose()
