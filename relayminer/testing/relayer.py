@@ -49,8 +49,16 @@ class Bench:
     metrics: Metrics
     health: Health
     nursery: trio.Nursery
-    relayer_scope: trio.CancelScope
-    relayer_stopped: trio.Event
+    relayer_scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
+    relayer_stopped: trio.Event = attrs.Factory(trio.Event)
+
+    async def run_relayer(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run it until its scope is cancelled."""
+        try:
+            with self.relayer_scope:
+                await self.relayer.run(task_status=task_status)
+        finally:
+            self.relayer_stopped.set()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -117,15 +125,7 @@ async def bench(
         moment = ChainMoment(30.0)
         if height:
             moment.observe(height)
-        caches = Caches(
-            load_cache_types(),
-            chain=chain,
-            store=redis,
-            names=names,
-            moment=moment,
-            max_entries=1_000,
-            metrics=CacheMetrics(metrics),
-        )
+        caches = _caches(chain, redis, names, moment, metrics)
         await nursery.start(caches.run)
         relayer = RelayerService(
             configure(served_by.url),
@@ -139,17 +139,7 @@ async def bench(
             health=health,
             home=home,
         )
-        scope, stopped = trio.CancelScope(), trio.Event()
-
-        async def run_relayer(*, task_status: trio.TaskStatus[None]) -> None:
-            try:
-                with scope:
-                    await relayer.run(task_status=task_status)
-            finally:
-                stopped.set()
-
-        await nursery.start(run_relayer)
-        yield Bench(
+        running = Bench(
             chain=chain,
             backend=backend,
             relayer=relayer,
@@ -159,9 +149,23 @@ async def bench(
             metrics=metrics,
             health=health,
             nursery=nursery,
-            relayer_scope=scope,
-            relayer_stopped=stopped,
         )
-        scope.cancel()
-        await stopped.wait()
+        await nursery.start(running.run_relayer)
+        yield running
+        running.relayer_scope.cancel()
+        await running.relayer_stopped.wait()
         nursery.cancel_scope.cancel()
+
+
+def _caches(
+    chain: SmallChain, redis: Redis, names: KeyNames, moment: ChainMoment, metrics: Metrics
+) -> Caches:
+    return Caches(
+        load_cache_types(),
+        chain=chain,
+        store=redis,
+        names=names,
+        moment=moment,
+        max_entries=1_000,
+        metrics=CacheMetrics(metrics),
+    )
