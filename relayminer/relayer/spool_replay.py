@@ -197,7 +197,7 @@ class Replayer:
         late = [pair for pair in batch if height >= pair[0].claim_open_height]
         sessions: dict[tuple[str, str], bool] = {}
         lost: Counter[tuple[str, str]] = Counter()
-        lost_upokt: Counter[str] = Counter()
+        lost_upokt: Counter[tuple[str, str]] = Counter()
         for record, mined in late:
             session = (mined.supplier_operator_address, mined.session_id)
             if session not in sessions:
@@ -205,15 +205,16 @@ class Replayer:
             self._metrics.late.bind(mined.service_id).value += 1
             if sessions[session] and not record.maybe_logged:
                 lost[mined.service_id, mined.session_id] += 1
-                lost_upokt[mined.service_id] += record.cost_upokt
+                lost_upokt[mined.service_id, mined.session_id] += record.cost_upokt
         for (service, session_id), relays in lost.items():
+            amount_upokt = lost_upokt[service, session_id]
             self._metrics.lost.bind(service, "session_sealed").value += relays
+            self._metrics.lost_upokt.bind(service, "session_sealed").value += amount_upokt
             self._log.error(
                 "spooled_relays_lost",
                 reason="their session was sealed before the store was back",
                 service=service,
                 session=session_id,
                 relays=relays,
+                amount_upokt=amount_upokt,
             )
-        for service, amount_upokt in lost_upokt.items():
-            self._metrics.lost_upokt.bind(service, "session_sealed").value += amount_upokt
