@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import select
 import socket
 import struct
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from relayminer.config.settings import RelayerSettings
 
 CONNECTIONS = 50
+IDLE_CONNECTIONS = 1_000
 WARM_UP_SECONDS = 1.5
 EXPECTED_RELAYS_PER_SECOND = 2_500
 START_SECONDS = 60.0
@@ -61,7 +63,7 @@ _KEY = re.compile(rb"sec-websocket-key: *([^\r]+)", re.IGNORECASE)
 
 
 def websocket_figures(*, seconds: float, console: Console) -> list[Figure]:
-    """`ws_relays_per_s` and `ws_relay_cpu_us`."""
+    """`ws_relays_per_s`, `ws_relay_cpu_us`, `ws_idle_connection_bytes`."""
     with tempfile.TemporaryDirectory(prefix="relayminer-bench-") as name:
         directory = Path(name)
         module = ["-m", "benchmarks.websocket"]
@@ -69,7 +71,9 @@ def websocket_figures(*, seconds: float, console: Console) -> list[Figure]:
         with Child("node", [*module, "node"], directory) as node:
             port = _port(node)
             with Child("relayer", [*module, "relayer", port, name], directory) as relayer:
-                return _load(relayer, _port(relayer), seconds, console)
+                port = _port(relayer)
+                figures = _load(relayer, port, seconds, console)
+                return [*figures, _idle(relayer, int(port))]
 
 
 def _port(child: Child) -> str:
@@ -104,6 +108,31 @@ def _load(relayer: Child, port: str, seconds: float, console: Console) -> list[F
         at_least("ws_relays_per_s", relays / result["seconds"], "1/s", MIN_RELAYS_PER_SECOND),
         at_most("ws_relay_cpu_us", spent / relays * 1e6, "us", MAX_CPU_US),
     ]
+
+
+def _idle(relayer: Child, port: int) -> Figure:
+    """What an open connection on which nothing happens costs the relayer."""
+    connected = [_connect(port)]
+    before = _resident_bytes(relayer)
+    connected += [_connect(port) for _ in range(IDLE_CONNECTIONS)]
+    each = (_resident_bytes(relayer) - before) / IDLE_CONNECTIONS
+    for one in connected:
+        one.close()
+    return Figure("ws_idle_connection_bytes", each, "B")
+
+
+def _resident_bytes(child: Child) -> int:
+    fields = Path(f"/proc/{child.pid}/statm").read_text(encoding="ascii").split()
+    return int(fields[1]) * resource.getpagesize()
+
+
+def _connect(port: int) -> socket.socket:
+    client = socket.create_connection((HOST, port), timeout=ANSWER_SECONDS)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.sendall(_HEAD)
+    if not (head := _head(client)).startswith(b"HTTP/1.1 101"):
+        raise BenchmarkError(f"refused: {head!r}")
+    return client
 
 
 # The relayer.
@@ -222,11 +251,7 @@ def _client(port: str, connections: str, seconds: str) -> None:
     poll = select.epoll()
     clients: dict[int, tuple[socket.socket, _Frames]] = {}
     for _ in range(int(connections)):
-        client = socket.create_connection((HOST, int(port)), timeout=ANSWER_SECONDS)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.sendall(_HEAD)
-        if not (head := _head(client)).startswith(b"HTTP/1.1 101"):
-            raise BenchmarkError(f"refused: {head!r}")
+        client = _connect(int(port))
         poll.register(client, select.EPOLLIN)
         clients[client.fileno()] = client, _Frames()
         client.sendall(next(messages))

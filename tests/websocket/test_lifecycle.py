@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -20,9 +19,6 @@ from tests.websocket.kit import (
     websocket_bench,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 MAX_BYTES_PER_CONVERSATION = 150_000
 
 
@@ -32,9 +28,7 @@ def resident_bytes() -> int:
     return int(fields[1]) * 4_096
 
 
-async def test_idle_conversations_are_cheap(
-    redis_url: str, record_property: Callable[[str, object], None], *, soak: bool
-) -> None:
+async def test_idle_conversations_are_cheap(redis_url: str, *, soak: bool) -> None:
     """1,000 of them (100 without --soak) stay open, answer, and cost little each."""
     count = 1_000 if soak else 100
     node = Node()
@@ -46,7 +40,6 @@ async def test_idle_conversations_are_cheap(
         sockets = [await connect(b) for _ in range(count)]
         gc.collect()
         each = (resident_bytes() - before) / count
-        record_property("idle_websocket_bytes", each)
         assert b.value("ha_relayer_websocket_connections_active", service_id="anvil") == count + 1
         # Client and node of each live in this process too.
         assert each < MAX_BYTES_PER_CONVERSATION
