@@ -19,7 +19,7 @@ from relayminer.protocol.envelope import HttpResponse, encode_http_response
 from relayminer.protocol.errors import ProtocolError
 from relayminer.protocol.pb.service_pb2 import RelayMinerError
 from relayminer.protocol.relay import sign_response
-from relayminer.relayer.errors import InvalidRelayError, RefusedError
+from relayminer.relayer.errors import InvalidRelayError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -272,8 +272,14 @@ class OpenBridge:
             if charged:
                 stages.meter.refund(relay, context)
             raise
-        if await stages.record(relay, context, stored_response, charged=charged):
-            self._metrics.emitted.value += 1
+        try:
+            if await stages.record(relay, context, stored_response, charged=charged):
+                self._metrics.emitted.value += 1
+        except UnavailableError:
+            if stages.replays is not None:
+                # Not answered after all: its client may send it again.
+                stages.replays.forget(relay)
+            raise
         # The request is answered; what else is paired with it is no replay of it.
         relay.once = None
         self._route.metrics.response_bytes.observe(len(message))
