@@ -15,7 +15,7 @@ from benchmarks.figures import table, write_json
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
-PARTS = ("micro", "trie", "relayer", "websocket", "overload")
+PARTS = ("micro", "trie", "relayer", "websocket", "streaming", "overload")
 CONNECTIONS = (1, 10, 50, 100)
 
 
@@ -45,6 +45,10 @@ def main() -> None:
         from benchmarks.websocket import websocket_figures  # noqa: PLC0415 - needs the store
 
         figures += websocket_figures(seconds=arguments.seconds, console=console)
+    if "streaming" in parts:
+        from benchmarks.streaming import streaming_figures  # noqa: PLC0415 - needs the store
+
+        figures += streaming_figures()
     if "overload" in parts:
         from benchmarks.overload import measure  # noqa: PLC0415
 
