@@ -175,9 +175,9 @@ class Replayer:
         found: set[bytes] = set()
         for supplier, hashes in wanted.items():
             first = str(max(0, min(times_ms) - margin_ms))
-            last = str(max(times_ms) + margin_ms)
             while not hashes <= found:
-                page = await self._relay_log.page(supplier, first, last, PAGE_ENTRIES)
+                # To the end: a server that stood still takes what it was sent when it goes on.
+                page = await self._relay_log.page(supplier, first, "+", PAGE_ENTRIES)
                 for _, mined_bytes in page:
                     relay_hash = MinedRelayMessage.FromString(mined_bytes).relay_hash
                     if relay_hash in hashes:
