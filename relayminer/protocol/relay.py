@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from relayminer.protocol.pb.session_pb2 import SessionHeader
     from relayminer.protocol.signature import SigningKey
 
-# The gRPC method that gateways call. No upstream .proto declares it.
-SEND_RELAY_METHOD = "/pocket.service.RelayService/SendRelay"
-
 # Error codes of the codespace `service`.
 INVALID_RESPONSE = 1110
 INVALID_REQUEST = 1111

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from relayminer.config.settings import RelayerSettings
     from relayminer.plugin import Transport
     from relayminer.protocol.signature import SigningKey
+    from relayminer.relayer.bridges import Bridges
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
     from relayminer.telemetry.health import Health
@@ -142,7 +143,6 @@ class RelayerService:
         )
         health.add("chain height", moment.problem)
         health.add("supplier keys", lambda: None if keys else "no supplier key is loaded")
-        signer = Signer(keys, settings.max_response_bytes)
         admission = Admission(
             routes=self.backends.routes,
             gate=SupplierGate(view, keys, self.metrics),
@@ -153,55 +153,9 @@ class RelayerService:
             max_ring_members=settings.max_ring_members,
             metrics=self.metrics,
         )
-        streamer = Streamer(signer, StreamMetrics(metrics))
-        simulation = simulation_of(
-            settings,
-            keys=keys,
-            services=self.backends.routes,
-            store=store,
-            names=names,
-            metrics=metrics,
-            signer=signer,
-            streamer=streamer,
-        )
         publisher = Publisher(self._log_service.log, self.metrics, self._tally, time.time_ns)
-        self.engine = RelayEngine(
-            admission=admission,
-            meter=self._meter,
-            forwarder=forwarder_of(settings, self.metrics),
-            signer=signer,
-            streamer=streamer,
-            simulated=simulation,
-            replays=replay_guard_of(settings, store, names, metrics),
-            compressor=compressor_of(settings.response_compression),
-            publisher=publisher,
-            background=self._background,
-            pages=StatusPages(self.backends.routes, moment, health),
-            moment=moment,
-            limits=http_limits(settings),
-            metrics=self.metrics,
-            confirm=settings.publish == CONFIRM,
-            max_in_flight=settings.max_in_flight,
-            configured=bool(keys),
-        )
-        stages = BridgeStages(
-            admission,
-            self._meter,
-            moment,
-            keys,
-            publisher.check,
-            self.engine.record,
-            self.engine.replays,
-        )
-        self._bridges = bridges_of(
-            self.engine,
-            self.backends.routes,
-            settings,
-            metrics,
-            stages,
-            self._watchdog,
-            self.metrics,
-        )
+        self.engine = self._make_engine(admission, publisher, keys, metrics, health)
+        self._bridges = self._make_bridges(admission, publisher, keys, metrics)
         self._door = FrontDoor(
             self.engine,
             transports,
@@ -212,6 +166,75 @@ class RelayerService:
         self._log = structlog.get_logger("relayminer.relayer")
         self.addresses: list[tuple[str, int]] = []
         """Where it listens, once started."""
+
+    def _make_engine(
+        self,
+        admission: Admission,
+        publisher: Publisher,
+        keys: Mapping[str, SigningKey],
+        metrics: Metrics,
+        health: Health,
+    ) -> RelayEngine:
+        """The stages behind admission, put together."""
+        settings = self._settings
+        signer = Signer(keys, settings.max_response_bytes)
+        streamer = Streamer(signer, StreamMetrics(metrics))
+        simulation = simulation_of(
+            settings,
+            keys=keys,
+            services=self.backends.routes,
+            store=self._store,
+            names=self._names,
+            metrics=metrics,
+            signer=signer,
+            streamer=streamer,
+        )
+        return RelayEngine(
+            admission=admission,
+            meter=self._meter,
+            forwarder=forwarder_of(settings, self.metrics),
+            signer=signer,
+            streamer=streamer,
+            simulated=simulation,
+            replays=replay_guard_of(settings, self._store, self._names, metrics),
+            compressor=compressor_of(settings.response_compression),
+            publisher=publisher,
+            background=self._background,
+            pages=StatusPages(self.backends.routes, self._moment, health),
+            moment=self._moment,
+            limits=http_limits(settings),
+            metrics=self.metrics,
+            confirm=settings.publish == CONFIRM,
+            max_in_flight=settings.max_in_flight,
+            configured=bool(keys),
+        )
+
+    def _make_bridges(
+        self,
+        admission: Admission,
+        publisher: Publisher,
+        keys: Mapping[str, SigningKey],
+        metrics: Metrics,
+    ) -> Bridges:
+        """The conversations, which pass the same stages."""
+        stages = BridgeStages(
+            admission,
+            self._meter,
+            self._moment,
+            keys,
+            publisher.check,
+            self.engine.record,
+            self.engine.replays,
+        )
+        return bridges_of(
+            self.engine,
+            self.backends.routes,
+            self._settings,
+            metrics,
+            stages,
+            self._watchdog,
+            self.metrics,
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then finish the relays in hand within `drain_seconds`."""

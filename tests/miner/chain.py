@@ -25,6 +25,7 @@ from relayminer.protocol.proof_rule import proof_path, proof_requirement
 from relayminer.protocol.reward import claimed_upokt, root_count, root_sum
 from relayminer.protocol.windows import SessionWindows, session_windows
 from relayminer.smst import decode_proof, verify_closest_proof
+from tests.miner.chain_feeds import Events, Feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -385,40 +386,6 @@ class TestChain:
                 "attributes": [{"key": key, "value": value} for key, value in texts.items()],
             }
         )
-
-
-class Feed:
-    """A subscription."""
-
-    def __init__(self, chain: TestChain) -> None:
-        self._chain = chain
-        self._seen = 0
-
-    async def receive(self) -> Block:
-        """The newest block not seen yet."""
-        await self._chain.wait_for(self._seen + 1)
-        block = self._chain.latest
-        self._seen = block.height
-        await trio.lowlevel.checkpoint()
-        return block
-
-
-class Events:
-    """Events of every block."""
-
-    def __init__(self, chain: TestChain, height: int) -> None:
-        self._chain = chain
-        self._height = height
-
-    def __aiter__(self) -> Events:
-        return self
-
-    async def __anext__(self) -> tuple[int, Sequence[Any]]:
-        height = self._height
-        await trio.lowlevel.checkpoint()
-        await self._chain.wait_for(height)
-        self._height += 1
-        return height, self._chain.block_events.get(height, [])
 
 
 def _supplier(message: Message) -> str:

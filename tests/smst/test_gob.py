@@ -7,7 +7,6 @@ import pytest
 from relayminer.smst import ProofDecodeError, Trie, decode_proof, encode_proof
 from relayminer.smst.gob import Reader, encode_bytes, encode_int, encode_uint
 
-STRUCT = 3
 NAME = b"\x01" + encode_bytes(b"T") + b"\x00"
 
 

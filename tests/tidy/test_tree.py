@@ -111,6 +111,9 @@ USED_ELSEWHERE = {
     r"'(accesslog|errorlog|graceful_timeout|websocket_ping_interval)'": "hypercorn reads them",
     r"'(pytestmark|pytest_[a-z_]+)'": "pytest reads them",
     r"'format_commands'": "click calls it",
+    r"^plugins/relayminer_plugins/websocket/": "trio-websocket and wsproto call their subclasses",
+    r"'__call__'": "the shape of a callback",
+    r"^relayminer/relayer/simulate\.py:.*'close_code'": "for transports that speak WebSocket",
     r"^plugins/relayminer_plugins/websocket/(peer|raw|stream)\.py:.*"
     r"'(_handle_|_reader_running|process_frame|_message_decoder|wait_send)": "its base calls it",
     r"^relayminer/state/names\.py:": "the whole keyspace of the Go fleet (redis_keys.json)",
