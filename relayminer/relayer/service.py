@@ -114,9 +114,6 @@ class RelayerService:
         self._book = SessionBook(view, self.metrics, max_sessions=settings.session_cache_entries)
         self._store = store
         self._names = names
-        budgets = MeterStore(
-            store, names, ttl_seconds=math.ceil(settings.metering.cache_ttl_seconds)
-        )
         self._tally = Tally(
             TallyStore(store, names, ttl_seconds=settings.metering.cache_ttl_seconds)
         )
@@ -130,14 +127,7 @@ class RelayerService:
             metrics=metrics,
             health=health,
         )
-        self._meter = Meter(
-            settings.metering,
-            budgets,
-            view,
-            moment,
-            self.metrics,
-            is_away=lambda: self._log_service.watch.is_away,
-        )
+        self._meter = self._make_meter(view)
         self._background = Background(
             _BACKGROUND_JOBS, _BACKGROUND_WORKERS, self.metrics.background
         )
@@ -166,6 +156,21 @@ class RelayerService:
         self._log = structlog.get_logger("relayminer.relayer")
         self.addresses: list[tuple[str, int]] = []
         """Where it listens, once started."""
+
+    def _make_meter(self, view: ChainView) -> Meter:
+        """The shared meter, left alone while the store is away."""
+        settings = self._settings
+        budgets = MeterStore(
+            self._store, self._names, ttl_seconds=math.ceil(settings.metering.cache_ttl_seconds)
+        )
+        return Meter(
+            settings.metering,
+            budgets,
+            view,
+            self._moment,
+            self.metrics,
+            is_away=lambda: self._log_service.watch.is_away,
+        )
 
     def _make_engine(
         self,
