@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-import coincurve
 from attrs import frozen
 
 from relayminer.config.complaint import Complaint
@@ -125,6 +124,9 @@ def _bad_key(text: str) -> str:
         return "not hex"
     if len(data) != _KEY_BYTES:
         return f"{len(data)} bytes, not 33"
+    # Imported here: `--help` and whoever only reads settings do without the curve.
+    import coincurve  # noqa: PLC0415
+
     try:
         coincurve.PublicKey(data)
     except ValueError:
