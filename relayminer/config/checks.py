@@ -196,6 +196,8 @@ _POSITIVE = (
     "relayer.body_timeout_seconds",
     "relayer.idle_timeout_seconds",
     "relayer.max_connections",
+    "relayer.max_streams_per_connection",
+    "relayer.max_grpc_message_bytes",
     "relayer.request_timeout_seconds",
     "relayer.response_header_timeout_seconds",
     "relayer.dial_timeout_seconds",

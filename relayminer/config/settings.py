@@ -224,6 +224,10 @@ class RelayerSettings:
     body_timeout_seconds: float = 30.0
     idle_timeout_seconds: float = 120.0
     max_connections: int = 10_000
+    max_streams_per_connection: int = 250
+    """Requests at once on one HTTP/2 connection."""
+    max_grpc_message_bytes: int = 4_194_304
+    """Largest message received over gRPC and gRPC-Web, after decompression."""
     request_timeout_seconds: float = 30.0
     response_header_timeout_seconds: float = 30.0
     dial_timeout_seconds: float = 5.0

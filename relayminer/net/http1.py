@@ -36,6 +36,9 @@ class HttpLimits:
     body_timeout_seconds: float = 30.0
     idle_timeout_seconds: float = 120.0
     write_timeout_seconds: float = 30.0
+    max_streams: int = 250
+    """Requests at once on one HTTP/2 connection."""
+    max_grpc_message_bytes: int = 4_194_304
 
 
 class Request:

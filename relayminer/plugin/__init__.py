@@ -55,6 +55,7 @@ from relayminer.plugin.transports import (
     Engine,
     RelayAnswer,
     RelayCall,
+    RequestTaker,
     StreamAnswer,
     Transport,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "Request",
     "RequestReader",
     "RequestRefusedError",
+    "RequestTaker",
     "SigningKey",
     "StreamAnswer",
     "Transport",

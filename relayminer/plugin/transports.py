@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from relayminer.net.http1 import Headers, HttpLimits
+    from relayminer.net.http1 import Headers, HttpLimits, Request
     from relayminer.net.wire import Wire
     from relayminer.plugin.bridges import Bridge, BridgeCall, BridgeLimits, Connect
 
@@ -29,17 +29,27 @@ class RelayCall:
         transport: name of the transport.
         may_compress: whether the answer's body may be gzip if `headers` accept it: the transport
             then passes the answer's own headers on.
+        grpc: whether it came as a gRPC call, for which two rules differ (relayer.md 4.2, 4.3):
+            without `rpc-type` the backend request's own content type may choose the gRPC backend,
+            and a backend that cannot be reached is answered with a signed error response.
     """
 
-    __slots__ = ("body", "headers", "may_compress", "transport")
+    __slots__ = ("body", "grpc", "headers", "may_compress", "transport")
 
     def __init__(
-        self, body: bytes, headers: Headers, transport: str, *, may_compress: bool = False
+        self,
+        body: bytes,
+        headers: Headers,
+        transport: str,
+        *,
+        may_compress: bool = False,
+        grpc: bool = False,
     ) -> None:
         self.body = body
         self.headers = headers
         self.transport = transport
         self.may_compress = may_compress
+        self.grpc = grpc
 
 
 class RelayAnswer:
@@ -50,9 +60,10 @@ class RelayAnswer:
         body: a serialized `RelayResponse`, or the JSON `{"error": ...}`.
         content_type: of the body.
         headers: further ones, or None.
+        reason: why there is no relay response, as `relays_rejected_total` calls it; else empty.
     """
 
-    __slots__ = ("body", "content_type", "headers", "status")
+    __slots__ = ("body", "content_type", "headers", "reason", "status")
 
     def __init__(
         self,
@@ -60,11 +71,13 @@ class RelayAnswer:
         body: bytes,
         content_type: bytes = b"application/json",
         headers: Headers | None = None,
+        reason: str = "",
     ) -> None:
         self.status = status
         self.body = body
         self.content_type = content_type
         self.headers = headers
+        self.reason = reason
 
 
 class StreamAnswer:
@@ -100,6 +113,22 @@ class AnswerSink(Protocol):
 
     async def gone(self) -> None:
         """Return when the client has hung up; it may be that this is never noticed."""
+        ...
+
+
+@runtime_checkable
+class RequestTaker(Protocol):
+    """A transport that also takes single HTTP requests, whatever connection they come by.
+
+    A transport that has both methods is asked by whoever reads HTTP (`Engine.taker`).
+    """
+
+    def takes(self, request: Request) -> bool:
+        """Whether the request is this transport's. Asked for every request: must be quick."""
+        ...
+
+    async def answer(self, request: Request, engine: Engine) -> RelayAnswer:
+        """Answer it; never raises for what a client or a backend does."""
         ...
 
 
@@ -146,6 +175,14 @@ class Engine(Protocol):
         """
         ...
 
+    def taker(self, request: Request) -> RequestTaker | None:
+        """The transport that takes this one request (gRPC-Web), None for a relay over HTTP."""
+        ...
+
+    def signs_for(self, supplier: str) -> bool:
+        """Whether the supplier's key is loaded here."""
+        ...
+
     def status(self, path: str) -> RelayAnswer | None:
         """The answer to `/health`, `/ready` and `/ready/{service}`; None for any other path."""
         ...
@@ -156,7 +193,11 @@ class Engine(Protocol):
 
 
 class Transport(Protocol):
-    """Turns one wire into calls on the engine, and the answers back into that wire."""
+    """Turns one wire into calls on the engine, and the answers back into that wire.
+
+    A transport whose connections say goodbye themselves sets `ends_itself` of their wires and has
+    a method `drain()`, which is called once when the relayer stops.
+    """
 
     @property
     def name(self) -> str:

@@ -23,4 +23,6 @@ def error_answer(status: int, message: str, more: dict[str, str] | None = None) 
 
 def refusal_answer(refusal: RefusedError) -> RelayAnswer:
     """What the client of a refused relay reads."""
-    return error_answer(refusal.status, str(refusal), refusal.more)
+    answer = error_answer(refusal.status, str(refusal), refusal.more)
+    answer.reason = refusal.reason
+    return answer

@@ -12,15 +12,25 @@ from relayminer.plugin import RelayAnswer, StreamAnswer
 from relayminer.plugin.bridges import BridgeLimits
 from relayminer.relayer.answer import error_answer, refusal_answer
 from relayminer.relayer.errors import RefusedError
+from relayminer.relayer.forward import UNREACHED
 from relayminer.relayer.metrics import unknown_route
 from relayminer.relayer.replay import ReplayError
 from relayminer.relayer.stream import NO_STREAM, STREAM_TYPES, StreamBrokenError
 from relayminer.telemetry.metrics import UNKNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from relayminer.cache.moment import ChainMoment
-    from relayminer.net.http1 import Headers, HttpLimits
-    from relayminer.plugin import AnswerSink, Bridge, BridgeCall, Connect, RelayCall
+    from relayminer.net.http1 import Headers, HttpLimits, Request
+    from relayminer.plugin import (
+        AnswerSink,
+        Bridge,
+        BridgeCall,
+        Connect,
+        RelayCall,
+        RequestTaker,
+    )
     from relayminer.relayer.admit import Admission
     from relayminer.relayer.background import Background
     from relayminer.relayer.bridges import Bridges
@@ -95,6 +105,8 @@ class RelayEngine:
         self.limits: HttpLimits = limits
         self.bridge_limits = BridgeLimits()
         self.bridges: Bridges | None = None
+        self.takers: Sequence[RequestTaker] = ()
+        """Transports that take single HTTP requests."""
         self.draining = False
         self.in_flight = 0
         metrics.in_flight.read = lambda: self.in_flight
@@ -107,7 +119,20 @@ class RelayEngine:
         """The answer to bytes that never became a relay."""
         self._unknown.received.value += 1
         self._unknown.rejected(reason).value += 1
-        return error_answer(status, message)
+        answer = error_answer(status, message)
+        answer.reason = reason
+        return answer
+
+    def taker(self, request: Request) -> RequestTaker | None:
+        """Who answers this request, when it is no relay in HTTP's own form."""
+        for taker in self.takers:
+            if taker.takes(request):
+                return taker
+        return None
+
+    def signs_for(self, supplier: str) -> bool:
+        """Whether the supplier's key is loaded."""
+        return self._signer.has_key(supplier)
 
     async def bridge(self, call: BridgeCall, connect: Connect) -> Bridge | RelayAnswer:
         """A conversation, or the answer to a handshake that leads to none."""
@@ -155,6 +180,7 @@ class RelayEngine:
             return self.refuse(503, "relayer is at capacity", reason="at_capacity")
         self.in_flight += 1
         route_metrics = self._unknown
+        relay = None
         try:
             self._publisher.check()
             relay = self._decode(call)
@@ -175,12 +201,12 @@ class RelayEngine:
             )
             if self._compressor is not None and isinstance(answer, RelayAnswer):
                 answer = await self._compressor.apply(call, answer)
-            route_metrics.latency.observe(trio.current_time() - relay.arrived_at)
+            self._observe(call, relay)
         except StreamBrokenError as broken:
             route_metrics.rejected(broken.reason).value += 1
             return StreamAnswer(complete=False)
         except RefusedError as refusal:
-            return self._refused(refusal, route_metrics)
+            return self._refused_call(call, relay, refusal, route_metrics)
         except Exception:  # noqa: BLE001 - a client never sees a traceback, and one relay's accident ends no other
             self._log.exception("relay_failed")
             route_metrics.rejected("internal_error").value += 1
@@ -205,6 +231,25 @@ class RelayEngine:
     def _refused(self, refusal: RefusedError, metrics: RouteMetrics) -> RelayAnswer:
         metrics.rejected(refusal.reason).value += 1
         return refusal_answer(refusal)
+
+    def _observe(self, call: RelayCall, relay: Relay) -> None:
+        relay.route.metrics.latency.observe(trio.current_time() - relay.arrived_at)
+        if call.grpc:
+            self._metrics.grpc_relays.bind(relay.service).value += 1
+
+    def _refused_call(
+        self, call: RelayCall, relay: Relay | None, refusal: RefusedError, metrics: RouteMetrics
+    ) -> RelayAnswer:
+        """A gRPC call learns under our signature that its backend was not reached."""
+        if not call.grpc:
+            return self._refused(refusal, metrics)
+        service = UNKNOWN if relay is None else relay.service
+        self._metrics.grpc_errors.bind(service, refusal.reason).value += 1
+        answer = self._refused(refusal, metrics)
+        if relay is None or refusal.reason not in UNREACHED:
+            return answer
+        body = self._signer.sign_failure(relay, str(refusal.__cause__ or refusal))
+        return RelayAnswer(200, body, reason=refusal.reason)
 
     async def _serve_eagerly(
         self, relay: Relay, sink: AnswerSink | None

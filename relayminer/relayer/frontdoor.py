@@ -126,6 +126,10 @@ class FrontDoor:
         for wire in self._wires:
             if not wire.ends_itself:
                 wire.stop_reading()
+        for transport in self._transports:
+            drain = getattr(transport, "drain", None)
+            if drain is not None:
+                drain()
 
     async def _serve(self, accepted: socket.socket) -> None:
         wire = Wire(accepted)

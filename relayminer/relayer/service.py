@@ -11,6 +11,7 @@ import trio
 
 from relayminer.net.http1 import HttpLimits
 from relayminer.net.watchdog import Watchdog
+from relayminer.plugin import RequestTaker
 from relayminer.relayer.admit import Admission
 from relayminer.relayer.backends import Backends
 from relayminer.relayer.background import Background
@@ -66,6 +67,8 @@ def http_limits(settings: RelayerSettings) -> HttpLimits:
         header_timeout_seconds=settings.header_timeout_seconds,
         body_timeout_seconds=settings.body_timeout_seconds,
         idle_timeout_seconds=settings.idle_timeout_seconds,
+        max_streams=settings.max_streams_per_connection,
+        max_grpc_message_bytes=settings.max_grpc_message_bytes,
     )
 
 
@@ -146,6 +149,7 @@ class RelayerService:
         publisher = Publisher(self._log_service.log, self.metrics, self._tally, time.time_ns)
         self.engine = self._make_engine(admission, publisher, keys, metrics, health)
         self._bridges = self._make_bridges(admission, publisher, keys, metrics)
+        self.engine.takers = tuple(one for one in transports if isinstance(one, RequestTaker))
         self._door = FrontDoor(
             self.engine,
             transports,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from typing import TYPE_CHECKING
 
+from relayminer.protocol import codec
 from relayminer.protocol.envelope import HttpResponse, encode_http_response
 from relayminer.protocol.errors import ProtocolError
+from relayminer.protocol.pb.service_pb2 import RelayMinerError
+from relayminer.protocol.relay import sign_response
 from relayminer.relayer.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -59,6 +63,29 @@ class Signer:
             return relay.own_forms().response(payload, self._keys[relay.supplier])
         except (ProtocolError, KeyError) as error:
             raise RefusedError(500, "failed to sign response", "signing_error") from error
+
+    def has_key(self, supplier: str) -> bool:
+        """Whether the supplier's key is loaded."""
+        return supplier in self._keys
+
+    def sign_failure(self, relay: Relay, problem: str) -> bytes:
+        """A signed response that says that the backend was not reached (relayer.md 4.2, step 12).
+
+        It is never mined.
+        """
+        body = json.dumps({"error": f"backend error: {problem}"}).encode()
+        payload = encode_http_response(
+            HttpResponse(500, {"Content-Type": ["application/json"]}, body)
+        )
+        error = RelayMinerError(
+            codespace="relayer",
+            code=500,
+            description="the backend could not be reached",
+            message=problem,
+        )
+        header = relay.request.meta.session_header
+        key = self._keys[relay.supplier]
+        return codec.encode(sign_response(header, payload, key, error=error))
 
     def _payload(self, response: Response) -> bytes:
         headers = self._headers(response.headers)

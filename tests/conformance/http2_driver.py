@@ -24,6 +24,8 @@ from relayminer.testing.http_driver import json_rpc_payload
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hyperframe.frame import Frame, GoAwayFrame
+
     from relayminer.testing.driver import DrivenBackend, DrivenConnection
 
 SEND_RELAY = "/pocket.service.RelayService/SendRelay"
@@ -55,6 +57,17 @@ class Stream:
     ended: bool = False
 
 
+class PatientProtocol(h2.connection.H2Connection):
+    """h2, but a GOAWAY does not end the streams that began before it (RFC 9113, 6.8)."""
+
+    def _receive_goaway_frame(
+        self, frame: GoAwayFrame
+    ) -> tuple[list[Frame], list[h2.events.Event]]:
+        event = h2.events.ConnectionTerminated()
+        event.error_code = frame.error_code
+        return [], [event]
+
+
 class Http2Connection:
     """One connection, without a task of its own.
 
@@ -65,7 +78,7 @@ class Http2Connection:
     def __init__(self, stream: trio.SocketStream, *, grpc: bool) -> None:
         self._stream = stream
         self._grpc = grpc
-        self._protocol = h2.connection.H2Connection(
+        self._protocol = PatientProtocol(
             h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         )
         self._streams: dict[int, Stream] = {}

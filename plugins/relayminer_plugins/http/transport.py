@@ -79,6 +79,9 @@ class HttpTransport:
             page = engine.status(request.target.partition(b"?")[0].decode("latin-1"))
             if page is not None:
                 return page
+        taker = engine.taker(request)
+        if taker is not None:
+            return await taker.answer(request, engine)
         call = RelayCall(request.body, request.headers, self.name, may_compress=True)
         return await engine.stream(call, sink)
 

@@ -1,0 +1,1 @@
+"""Tests of the transport that owns HTTP/2."""
