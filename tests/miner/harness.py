@@ -121,8 +121,11 @@ class Rig:
         """The first supplier."""
         return self.keys[0].address
 
-    def service(self, redis: Redis | None = None) -> MinerService:
-        """A miner process, not running yet."""
+    def service(
+        self, redis: Redis | None = None, *, chain: Any = None, owner: str = ""
+    ) -> MinerService:
+        """A miner process, not running yet; it may have its own view of the chain and its own id."""
+        chain = chain or self.chain
         self.metrics = Metrics()
         return MinerService(
             Settings(
@@ -132,11 +135,11 @@ class Rig:
             {key.address: key for key in self.keys},
             redis=redis or self.redis,
             names=self.names,
-            chain=self.chain,
-            blocks=self.chain,
-            transactions=self.chain,
+            chain=chain,
+            blocks=chain,
+            transactions=chain,
             metrics=self.metrics,
-            owner=owner_id("test"),
+            owner=owner or owner_id("test"),
         )
 
     @asynccontextmanager
