@@ -15,7 +15,7 @@ from benchmarks.figures import table, write_json
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
-PARTS = ("micro", "trie", "relayer", "websocket", "streaming", "overload")
+PARTS = ("micro", "trie", "ingest", "relayer", "websocket", "streaming", "overload")
 CONNECTIONS = (1, 10, 50, 100)
 
 
@@ -35,6 +35,10 @@ def main() -> None:
         from benchmarks.tries import trie_figures  # noqa: PLC0415 - needs the store
 
         figures += trie_figures()
+    if "ingest" in parts:
+        from benchmarks.ingest import ingest_figures  # noqa: PLC0415 - needs the store
+
+        figures += ingest_figures(leaves=arguments.leaves, console=console)
     if "relayer" in parts:
         from benchmarks.relay_path import relay_figures as path_figures  # noqa: PLC0415
 
@@ -65,6 +69,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PARTS, help="parts to measure; default all")
     parser.add_argument(
         "--connections", nargs="+", type=int, default=list(CONNECTIONS), help="load levels"
+    )
+    parser.add_argument(
+        "--leaves", type=int, default=1_000_000, help="relays that the ingest part ends with"
     )
     parser.add_argument("--seconds", type=float, default=4.0, help="measured time of each level")
     return parser.parse_args()
