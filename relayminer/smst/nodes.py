@@ -7,9 +7,15 @@ A node is one of:
 - 80 bytes, path and digest: a stored leaf whose value was dropped;
 - `Leaf`: a leaf with its value, because it is not stored yet or because the trie keeps values;
 - `Inner`, `Extension`;
-- a tuple: one of these two once it is stored (`StoredInner`, `StoredExtension`). The garbage
-  collector stops looking at tuples of such values, and a trie of a million leaves as objects would
-  hold up the process for a second whenever it looks at everything.
+- more than 80 bytes, a page: one of these two once it is stored, with all that is below it, when
+  that is little (`PAGE_LEAVES`). Most of a trie's memory would be the heads of small objects;
+- a tuple: the same for larger subtrees (`StoredInner`, `StoredExtension`). The garbage collector
+  stops looking at tuples of such values, and a trie of a million leaves as objects would hold up
+  the process for a second whenever it looks at everything.
+
+A page is a kind (1 byte), the digest (48), and then for an inner node the length of its left child
+(2), the left and the right child, for an extension its start (1), end (1), path (32) and child.
+Children stand there as the bytes that they are as nodes; an empty one as the empty digest.
 
 An empty `digest` means that the node changed since its digest was taken. A node is `persisted`
 once a commit has handed it out for storing, or when it was loaded.
@@ -17,7 +23,7 @@ once a commit has handed it out for storing, or when it was loaded.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeGuard
 
 from relayminer.smst.digests import (
     DIGEST_BYTES,
@@ -38,6 +44,10 @@ from relayminer.smst.digests import (
 from relayminer.smst.errors import CorruptNodeError, InvalidArgumentError
 
 PACKED_LEAF_BYTES: Final = PATH_BYTES + DIGEST_BYTES
+PAGE_LEAVES: Final = 16
+"""Leaves of the largest subtree that is one page: opening and closing one stays cheap."""
+_INNER_PAGE: Final = 1
+_PAGE_HEAD_BYTES: Final = 1 + DIGEST_BYTES
 
 
 class Leaf:
@@ -110,6 +120,8 @@ StoredInner = tuple[bytes, "Node", "Node"]
 StoredExtension = tuple[bytes, "Node", int, int, bytes]
 """Digest, child, start, end, path."""
 
+Stored = bytes | StoredInner | StoredExtension
+"""A page or a tuple."""
 Node = bytes | Leaf | Inner | Extension | StoredInner | StoredExtension | None
 
 
@@ -122,14 +134,25 @@ def digest_of(node: Node) -> bytes:
     if node is None:
         return EMPTY_DIGEST
     if isinstance(node, bytes):
-        return node if len(node) == DIGEST_BYTES else node[PATH_BYTES:]
+        if len(node) == DIGEST_BYTES:
+            return node
+        if len(node) == PACKED_LEAF_BYTES:
+            return node[PATH_BYTES:]
+        return node[1:_PAGE_HEAD_BYTES]
     if isinstance(node, tuple):
         return node[0]
     return node.digest
 
 
-def thawed(node: StoredInner | StoredExtension) -> Inner | Extension:
-    """A stored node in the form that can be changed."""
+def is_stored(node: Node) -> TypeGuard[Stored]:
+    """Whether the node is an inner node or an extension in a form that stays."""
+    return isinstance(node, tuple) or (isinstance(node, bytes) and len(node) > PACKED_LEAF_BYTES)
+
+
+def thawed(node: Stored) -> Inner | Extension:
+    """A stored node in the form that can be changed; its children keep theirs."""
+    if isinstance(node, bytes):
+        return _opened(node)
     if len(node) == 3:  # noqa: PLR2004 - the two forms differ in length
         return Inner(node[1], node[2], node[0], persisted=True)
     opened = Extension(node[2], node[3], node[4], node[1])
@@ -141,10 +164,32 @@ def thawed(node: StoredInner | StoredExtension) -> Inner | Extension:
 def frozen(node: Node) -> Node:
     """A stored node in the form that stays; its children must have it already."""
     if isinstance(node, Inner):
-        return (node.digest, node.left, node.right)
+        digest, left, right = node.digest, node.left, node.right
+        if int.from_bytes(digest[-8:], "big") <= PAGE_LEAVES:
+            left, right = left or EMPTY_DIGEST, right or EMPTY_DIGEST
+            if isinstance(left, bytes) and isinstance(right, bytes):
+                size = len(left).to_bytes(2, "big")
+                return b"".join((b"\x01", digest, size, left, right))
+        return (digest, left, right)
     if isinstance(node, Extension):
+        if isinstance(node.child, bytes) and int.from_bytes(node.digest[-8:], "big") <= PAGE_LEAVES:
+            bits = bytes((node.start, node.end))
+            return b"".join((b"\x02", node.digest, bits, node.path, node.child))
         return (node.digest, node.child, node.start, node.end, node.path)
     return node.packed() if isinstance(node, Leaf) else node
+
+
+def _opened(page: bytes) -> Inner | Extension:
+    body = page[_PAGE_HEAD_BYTES:]
+    node: Inner | Extension
+    if page[0] == _INNER_PAGE:
+        end = 2 + int.from_bytes(body[:2], "big")
+        node = Inner(body[2:end], body[end:])
+    else:
+        node = Extension(body[0], body[1], body[2 : 2 + PATH_BYTES], body[2 + PATH_BYTES :])
+    node.digest = page[1:_PAGE_HEAD_BYTES]
+    node.persisted = True
+    return node
 
 
 def freeze_children(node: Leaf | Inner | Extension) -> None:
@@ -158,7 +203,7 @@ def freeze_children(node: Leaf | Inner | Extension) -> None:
         node.child = frozen(node.child)
 
 
-def is_lazy(node: Node) -> bool:
+def is_lazy(node: Node) -> TypeGuard[bytes]:
     """Whether the node is known by its digest only."""
     return isinstance(node, bytes) and len(node) == DIGEST_BYTES
 

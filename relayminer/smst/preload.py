@@ -15,6 +15,7 @@ from relayminer.smst.nodes import (
     frozen,
     is_lazy,
     is_leaf_preimage,
+    is_stored,
     pack_leaf,
     parse,
     thawed,
@@ -84,7 +85,7 @@ class NodeIndex:
                     continue
                 linked += 1
                 node = found
-            elif isinstance(node, tuple):
+            elif is_stored(node):
                 node = thawed(node)
             if parent is None:
                 root = node

@@ -12,7 +12,16 @@ from attrs import frozen
 
 from relayminer.smst.digests import bit
 from relayminer.smst.errors import KeyNotFoundError
-from relayminer.smst.nodes import Extension, Inner, Node, digest_of, is_lazy, leaf_path, thawed
+from relayminer.smst.nodes import (
+    Extension,
+    Inner,
+    Node,
+    digest_of,
+    is_lazy,
+    is_stored,
+    leaf_path,
+    thawed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +106,7 @@ def _shrink_inner(node: Inner, side: int, below: Node, forget: Callable[[Node], 
     if below is not None and sibling is not None:
         return node
     rest = sibling if below is None else below
-    if isinstance(rest, tuple):
+    if is_stored(rest):
         rest = thawed(rest)
     if leaf_path(rest) is not None:
         return rest

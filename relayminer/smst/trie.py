@@ -35,6 +35,7 @@ from relayminer.smst.nodes import (
     freeze_children,
     frozen,
     is_lazy,
+    is_stored,
     leaf_path,
     parse,
     settle,
@@ -266,13 +267,13 @@ class Trie:
 
     def _resolve(self, node: Node, depth: int) -> Node:
         """What a lazy or frozen node is; every other node as it is."""
-        if isinstance(node, tuple):
+        if is_stored(node):
             return thawed(node)
-        if not isinstance(node, bytes) or len(node) != DIGEST_BYTES:
-            return node
-        if node == EMPTY_DIGEST:
-            return None
-        return parse(node, self._preimage(node), depth, keep_value=self._keep_values)
+        if is_lazy(node):
+            if node == EMPTY_DIGEST:
+                return None
+            return parse(node, self._preimage(node), depth, keep_value=self._keep_values)
+        return node
 
     def _leaf_payload(self, node: Node) -> bytes:
         """Value, weight and count of a leaf, loaded where the value was dropped."""
@@ -300,7 +301,7 @@ class Trie:
                 trail.append(node)
                 depth = node.end
                 node = node.child
-            elif isinstance(node, tuple):
+            elif is_stored(node):
                 node = thawed(node)
                 self._attach(trail, path, depth, node)
             elif is_lazy(node):
