@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relayminer.cli.failures import FAILED, UNUSABLE, problems_json
-from relayminer.cli.options import config_option, home_option, overrides
+from relayminer.cli.options import config_option, home_option, load_settings, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +32,11 @@ def check(context: click.Context, *, config: Path | None, home: Path | None, as_
     1: something is not there. 2: the configuration cannot be used.
     """
     from relayminer.config.errors import ConfigError  # noqa: PLC0415 - quick --help
-    from relayminer.config.load import load  # noqa: PLC0415
 
     if config is None:
         click.echo("no --config given: checking the defaults", err=True)
     try:
-        settings = load(config, overrides(home))
+        settings = load_settings(config, overrides(home))
     except ConfigError as error:
         if not as_json:
             raise

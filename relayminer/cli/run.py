@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relayminer.cli.failures import UNUSABLE
-from relayminer.cli.options import config_option, home_option, overrides
+from relayminer.cli.options import config_option, home_option, load_settings, overrides
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,12 +68,11 @@ def run(
     # Imported here: they bring in the whole service, and a mistyped file is told without it.
     import attrs  # noqa: PLC0415
 
-    from relayminer.config.load import load  # noqa: PLC0415
     from relayminer.config.settings import EMBEDDED  # noqa: PLC0415
     from relayminer.roles import Role, parse_roles  # noqa: PLC0415
 
     wanted = parse_roles(roles)
-    settings = load(config, overrides(home))
+    settings = load_settings(config, overrides(home))
     if workers > 1:
         if Role.RELAYER not in wanted:
             raise click.UsageError("--workers is for the role relayer, which is not among --roles")
@@ -86,7 +85,7 @@ def run(
     from relayminer.reload import ConfigSource  # noqa: PLC0415
     from relayminer.workers import Leash, worker_command  # noqa: PLC0415
 
-    source = ConfigSource(config.absolute(), lambda: load(config, overrides(home)))
+    source = ConfigSource(config.absolute(), lambda: load_settings(config, overrides(home)))
     leash = None
     if worker is not None:
         leash = Leash.parse(worker)

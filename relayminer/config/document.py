@@ -11,7 +11,7 @@ from attrs import field, frozen
 from relayminer.config.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -19,6 +19,12 @@ MAX_DEPTH = 32
 """Deeper nesting is no configuration of ours."""
 
 Key = tuple[str | int, ...]
+
+
+_VARIABLE = re.compile(
+    r"(?P<escaped>\$\$\{)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}"
+)
+"""`${NAME}`, `${NAME:-default}`; `$${` is a plain `${`."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -39,28 +45,55 @@ _Loader.add_implicit_resolver(
 
 
 @frozen
+class Place:
+    """Where a value was written.
+
+    Attributes:
+        source: a file, `environment` or `command line`.
+        line: in the file, 1 is the first; 0 when there is none.
+        name: what the setting is called there.
+    """
+
+    source: str
+    line: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}" if self.line else self.source
+
+
+@frozen
 class Document:
-    """One parsed file.
+    """Settings as they were written, in a file and around it.
 
     Attributes:
         source: how messages call it.
         values: mappings, lists and scalars; keys without a value are left out.
-        lines: line of each key, by its path.
+        places: where each key was written, by its path here.
     """
 
     source: str
     values: dict[str, Any] = field(factory=dict, repr=False)
-    lines: dict[Key, int] = field(factory=dict, repr=False)
+    places: dict[Key, Place] = field(factory=dict, repr=False)
 
-    def line_of(self, key: Key) -> int:
-        """The line of `key`, or of the nearest key above it; 0 when there is none."""
-        while key and key not in self.lines:
-            key = key[:-1]
-        return self.lines.get(key, 0)
+    def place_of(self, key: Key) -> Place:
+        """Where `key` was written, or the nearest key above it."""
+        above = key
+        while above and above not in self.places:
+            above = above[:-1]
+        if not above:
+            return Place(self.source, 0, dotted(key))
+        place = self.places[above]
+        name = dotted(key) if place.name == dotted(above) else place.name
+        return Place(place.source, place.line, name)
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, environ: Mapping[str, str] | None = None) -> Document:
     """Parse the YAML file at `path`.
+
+    Args:
+        path: of the file.
+        environ: where `${NAME}` in values is looked up; None leaves such text as it is.
 
     Raises:
         ConfigError: it cannot be read, is no YAML, has a key twice, or is not a mapping.
@@ -74,10 +107,12 @@ def read_document(path: Path) -> Document:
         raise _refused(
             source, 0, error.strerror or str(error), "name a file that can be read"
         ) from None
-    return parse_document(text, source)
+    return parse_document(text, source, environ)
 
 
-def parse_document(text: bytes | str, source: str) -> Document:
+def parse_document(
+    text: bytes | str, source: str, environ: Mapping[str, str] | None = None
+) -> Document:
     """Parse YAML text.
 
     Raises:
@@ -97,7 +132,7 @@ def parse_document(text: bytes | str, source: str) -> Document:
         return document
     if not isinstance(root, yaml.MappingNode):
         raise _refused(source, 1, "not a mapping of settings", "start with lines like `redis:`")
-    reader = _Reader(document)
+    reader = _Reader(document, environ)
     document.values.update(reader.value(root, ()))
     if reader.problems:
         raise ConfigError(reader.problems)
@@ -111,8 +146,9 @@ def _refused(source: str, line: int, reason: str, fix: str) -> ConfigError:
 class _Reader:
     """Turns nodes into values, noting lines, and keys that come twice."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, environ: Mapping[str, str] | None) -> None:
         self._document = document
+        self._environ = environ
         self._scalars = _Loader("")
         self.problems: list[Problem] = []
 
@@ -126,10 +162,35 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return [self._noted(child, (*path, index)) for index, child in enumerate(node.value)]
         try:
-            return self._scalars.construct_object(node)
+            return self._scalars.construct_object(self._filled_in(node, path))
         except (yaml.YAMLError, ValueError):
             self._complain(node, path, f"a value of type {node.tag}", "write a plain value")
             return None
+
+    def _filled_in(self, node: yaml.Node, path: Key) -> yaml.Node:
+        """The node with `${NAME}` replaced; without quotes, it may become a number or a flag."""
+        if self._environ is None or not isinstance(node, yaml.ScalarNode):
+            return node
+        if "${" not in node.value:
+            return node
+
+        def found(match: re.Match[str]) -> str:
+            if match["escaped"]:
+                return "${"
+            value = (self._environ or {}).get(match["name"], match["default"])
+            if value is None:
+                fix = f"export it, or write ${{{match['name']}:-a default}}"
+                self._complain(node, path, f"no variable {match['name']} in the environment", fix)
+            return value or ""
+
+        text = _VARIABLE.sub(found, node.value)
+        tag = node.tag
+        if node.style is None:
+            # Composed once more, because what it is depends on what was filled in.
+            composed = yaml.compose(text, Loader=_Loader)
+            if isinstance(composed, yaml.ScalarNode):
+                tag = composed.tag
+        return yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style)
 
     def _items(self, node: yaml.MappingNode, path: Key) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
@@ -144,15 +205,18 @@ class _Reader:
                 self._complain(key_node, (*path, key), reason, "keep one of them")
                 continue
             seen[key] = key_node.start_mark.line + 1
-            self._document.lines[*path, key] = seen[key]
+            self._note((*path, key), seen[key])
             value = self.value(value_node, (*path, key))
             # A key with nothing behind it, all of its lines commented out, means the defaults.
             if value is not None:
                 yield key, value
 
     def _noted(self, node: yaml.Node, path: Key) -> Any:
-        self._document.lines[path] = node.start_mark.line + 1
+        self._note(path, node.start_mark.line + 1)
         return self.value(node, path)
+
+    def _note(self, path: Key, line: int) -> None:
+        self._document.places[path] = Place(self._document.source, line, dotted(path))
 
     def _complain(self, node: yaml.Node, path: Key, reason: str, fix: str) -> None:
         line = node.start_mark.line + 1

@@ -1,13 +1,15 @@
-"""From a YAML file, and what the command line says, to settings."""
+"""From a YAML file, the environment and the command line to settings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from attrs import field, frozen
 
 from relayminer.config.checks import check_settings
-from relayminer.config.document import Document, Key, dotted, read_document
+from relayminer.config.document import Document, Key, Place, read_document
+from relayminer.config.environment import put, read_environment
 from relayminer.config.errors import ConfigError, Problem, problem
 from relayminer.config.structure import structured
 
@@ -19,12 +21,30 @@ if TYPE_CHECKING:
     from relayminer.config.settings import ServiceSettings, Settings
 
 COMMAND_LINE = "command line"
+DEFAULTS = "defaults"
 
 _NEAR = 2
 """Levels between a backend and an entry of its list of addresses."""
 
 
-def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
+@frozen
+class Loaded:
+    """Settings, and where each value came from.
+
+    Attributes:
+        settings: what holds.
+        document: what was written where; a setting that is not in it has its default.
+    """
+
+    settings: Settings
+    document: Document = field(repr=False)
+
+
+def load(
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
     """The settings of a file, or the defaults when there is none.
 
     Relative paths in a file count from the file's directory, `~` is the home directory. A service
@@ -32,23 +52,48 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Setti
 
     Args:
         path: a YAML file.
-        overrides: path of a setting (`redis.url`) -> value, over what the file says.
+        overrides: path of a setting (`redis.url`) -> value, over everything else.
+        environ: variables `RELAYMINER_...`, which win over the file, and those that the file
+            names as `${NAME}`; None: neither.
 
     Raises:
         ConfigError: with everything that is wrong.
     """
-    document = Document(COMMAND_LINE) if path is None else read_document(path)
-    overridden = _override(document, overrides or {})
+    document = Document(DEFAULTS) if path is None else read_document(path, environ)
+    return settle(document, path, overrides, environ).settings
+
+
+def settle(
+    document: Document,
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Put the environment and the command line over a document, and make settings of it.
+
+    Args:
+        document: is changed.
+        path: the file whose directory relative paths count from.
+        overrides: as for `load`.
+        environ: as for `load`.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    if environ:
+        read_environment(document, environ)
+    for name, value in (overrides or {}).items():
+        put(document, tuple(name.split(".")), value, Place(COMMAND_LINE, 0, name))
     settings, misfits = structured(document)
     problems = [misfit.problem for misfit in misfits]
     problems.extend(
-        _problem(document, overridden, complaint)
+        _problem(document, complaint)
         for complaint in check_settings(settings)
         if not any(_follows(complaint.key, misfit.key) for misfit in misfits)
     )
     if problems:
         raise ConfigError(sorted(problems, key=lambda one: one.line))
-    return _resolved(settings, path)
+    return Loaded(_resolved(settings, path), document)
 
 
 def _follows(complaint: Key, misfit: Key) -> bool:
@@ -60,29 +105,15 @@ def _follows(complaint: Key, misfit: Key) -> bool:
     return misfit[: len(complaint)] == complaint and below <= _NEAR
 
 
-def _override(document: Document, overrides: Mapping[str, Any]) -> set[Key]:
-    keys: set[Key] = set()
-    for name, value in overrides.items():
-        *parents, last = name.split(".")
-        place = document.values
-        for parent in parents:
-            if not isinstance(place.get(parent), dict):
-                place[parent] = {}
-            place = place[parent]
-        place[last] = value
-        keys.add((*parents, last))
-    return keys
-
-
-def _problem(document: Document, overridden: set[Key], complaint: Complaint) -> Problem:
-    from_file = complaint.key not in overridden
+def _problem(document: Document, complaint: Complaint) -> Problem:
+    place = document.place_of(complaint.key)
     return problem(
-        dotted(complaint.key),
+        place.name,
         complaint.value,
         complaint.reason,
         complaint.fix,
-        source=document.source if from_file else COMMAND_LINE,
-        line=document.line_of(complaint.key) if from_file else 0,
+        source=place.source,
+        line=place.line,
     )
 
 

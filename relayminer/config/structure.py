@@ -24,12 +24,13 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn
 
-from relayminer.config.document import Document, Key, dotted
 from relayminer.config.errors import Problem, problem
 from relayminer.config.settings import EndpointSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from relayminer.config.document import Document, Key
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -236,9 +237,8 @@ def _step(error: BaseException) -> Key:
 
 
 def _located(document: Document, key: Key, value: object, reason: str, fix: str) -> Problem:
-    return problem(
-        dotted(key), value, reason, fix, source=document.source, line=document.line_of(key)
-    )
+    place = document.place_of(key)
+    return problem(place.name, value, reason, fix, source=place.source, line=place.line)
 
 
 def _unknown(document: Document, key: Key, kind: type) -> Problem:
