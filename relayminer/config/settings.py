@@ -52,13 +52,15 @@ class RedisSettings:
     """Where the shared state lives."""
 
     url: str = field(default=EMBEDDED, repr=masked_url_repr)
-    """`embedded` (a private server in `home`) or a `redis://`, `rediss://`, `unix://` URL."""
+    """`embedded` (a private server in `home`) or a URL: see docs/redis.md for all its forms."""
     appendfsync: str = "everysec"
     """Of the embedded server: `everysec`, or `always` to lose nothing when the power fails."""
     command_timeout_seconds: float = 5.0
     reconnect_backoff_max_seconds: float = 5.0
     max_queued_commands: int = 20_000
     """Commands that may wait for an answer on one connection; the next one is refused."""
+    max_queued_bytes: int = 268_435_456
+    """Bytes that may wait to be sent on one connection; what goes beyond is refused."""
     namespace: NamespaceSettings = NamespaceSettings()
 
 

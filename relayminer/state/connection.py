@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 import hiredis
 import trio
 
-from relayminer.state.errors import StoreAwayError, StoreReplyError
+from relayminer.state.errors import (
+    NOT_THE_PRIMARY,
+    StoreAwayError,
+    StoreReplyError,
+    refusal_code,
+    reply_error,
+)
 from relayminer.state.target import Target, open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from relayminer.state.places import Place
 
 Argument = bytes | str | int | float
 RECEIVE_BYTES: Final = 262_144
@@ -84,14 +92,17 @@ class RawConnection:
 def checked(reply: Any) -> Any:
     """`reply`, or StoreReplyError when it is an error."""
     if isinstance(reply, hiredis.ReplyError):
-        raise StoreReplyError(str(reply))
+        raise reply_error(str(reply))
     return reply
 
 
-async def connect(target: Target, *, timeout_seconds: float) -> RawConnection:
+async def connect(
+    target: Target, *, timeout_seconds: float, is_wanted: Callable[[], bool] = lambda: True
+) -> RawConnection:
     """A connection that is logged in, on its database, to a server that has loaded its data.
 
-    A server that is loading is waited for without a limit: the data it loads is what we need.
+    A server that is loading is waited for as long as `is_wanted`: the data it loads is what we
+    need, unless another server has taken its place.
 
     Raises:
         StoreAwayError: not reached within `timeout_seconds`, or the greeting was refused.
@@ -104,7 +115,8 @@ async def connect(target: Target, *, timeout_seconds: float) -> RawConnection:
     try:
         with trio.fail_after(timeout_seconds):
             await _greet(connection, target)
-        while await _is_loading(connection, timeout_seconds):  # noqa: ASYNC110 - the server has no event
+        while await _is_loading(connection, timeout_seconds):
+            _require(is_wanted(), "another server has taken its place")
             await trio.sleep(LOADING_POLL_SECONDS)
     except (*GONE, trio.TooSlowError, StoreReplyError) as error:
         await connection.aclose()
@@ -113,6 +125,11 @@ async def connect(target: Target, *, timeout_seconds: float) -> RawConnection:
         await connection.aclose()
         raise
     return connection
+
+
+def _require(fact: bool, reason: str) -> None:
+    if not fact:
+        raise EOFError(reason)
 
 
 async def _greet(connection: RawConnection, target: Target) -> None:
@@ -133,6 +150,22 @@ async def _is_loading(connection: RawConnection, timeout_seconds: float) -> bool
     return False
 
 
+async def refuse_replica(connection: RawConnection, target: Target) -> None:
+    """Makes sure that writes will be taken.
+
+    Raises:
+        StoreAwayError: the server is the replica of another one.
+    """
+    await connection.send("ROLE")
+    reply = await connection.receive()
+    # An error (the user may not ask) proves nothing: the first write will tell.
+    if isinstance(reply, list) and reply and reply[0] == b"slave":
+        host, port = reply[1].decode(errors="replace"), reply[2]
+        raise StoreAwayError(
+            f"{target} is a replica and takes no writes; its primary is {host}:{port}"
+        )
+
+
 async def knows_command(connection: RawConnection, name: str) -> bool:
     """Whether the server has the command; False where asking is not allowed."""
     await connection.send("COMMAND", "INFO", name)
@@ -151,10 +184,11 @@ class DedicatedConnection:
     then whether the server executed it; the next command opens a new one.
     """
 
-    def __init__(self, target: Target, *, timeout_seconds: float) -> None:
-        self._target = target
+    def __init__(self, place: Place, *, timeout_seconds: float) -> None:
+        self._place = place
         self._timeout_seconds = timeout_seconds
         self._connection: RawConnection | None = None
+        self._target: Target | None = None
 
     async def command(self, *command: Argument, timeout_seconds: float | None = None) -> Any:
         """One command and its reply.
@@ -168,9 +202,7 @@ class DedicatedConnection:
             StoreReplyError: the server refused the command.
         """
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        if self._connection is None:
-            self._connection = await connect(self._target, timeout_seconds=self._timeout_seconds)
-        connection, self._connection = self._connection, None
+        connection = await self._ready()
         try:
             with trio.fail_after(limit) if limit < math.inf else trio.CancelScope():
                 reply = await _exchange(connection, command)
@@ -183,8 +215,20 @@ class DedicatedConnection:
         except BaseException:
             await connection.aclose()
             raise
+        if isinstance(reply, hiredis.ReplyError) and refusal_code(str(reply)) in NOT_THE_PRIMARY:
+            await connection.aclose()
+            raise StoreAwayError(f"{self._target} is not the primary any more: {reply}")
         self._connection = connection
         return checked(reply)
+
+    async def _ready(self) -> RawConnection:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if self._target is not None and self._place.is_current(self._target):
+                return connection
+            await connection.aclose()
+        self._target = await self._place.locate()
+        return await connect(self._target, timeout_seconds=self._timeout_seconds)
 
     async def aclose(self) -> None:
         """Closes the connection; a later command would open a new one."""

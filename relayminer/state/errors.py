@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from relayminer.errors import RelayMinerError
+
+NOT_THE_PRIMARY: Final = frozenset({"READONLY", "MASTERDOWN"})
+"""What a server answers that was the primary and is not any more; nothing was written."""
+NO_WRITES: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+"""What a server answers that is the primary and takes no writes at the moment."""
+_INSIDE_SCRIPTS: Final = NOT_THE_PRIMARY | NO_WRITES
 
 
 class StateError(RelayMinerError):
@@ -35,7 +43,14 @@ class StoreReplyError(StateError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.code = message.split(" ", 1)[0]
+        self.code = refusal_code(message)
+
+
+class StoreRefusesWritesError(StoreReplyError):
+    """The server answers, but takes no writes: out of memory, disk or replicas.
+
+    Nothing was written. It passes when the operator has helped the server.
+    """
 
 
 class StoreStartError(StateError):
@@ -68,3 +83,24 @@ class SessionMissingError(StateError):
 
 class LegacySessionError(StateError):
     """The session record has the old form (one JSON text) and must be converted first."""
+
+
+def refusal_code(message: str) -> str:
+    """The code of a server's error: its first word, or what a script of an old server ran into.
+
+    Before version 7 a command that fails inside a script is told as `ERR Error running script
+    (call to ...): @user_script:5: -READONLY You can't write ...`.
+    """
+    code = message.split(" ", 1)[0]
+    if code == "ERR" and "user_script" in message:
+        inner = message.rpartition(": -")[2].split(" ", 1)[0]
+        if inner in _INSIDE_SCRIPTS:
+            return inner
+    return code
+
+
+def reply_error(message: str) -> StoreReplyError:
+    """The exception of a server's error."""
+    if refusal_code(message) in NO_WRITES:
+        return StoreRefusesWritesError(message)
+    return StoreReplyError(message)

@@ -1,8 +1,8 @@
-"""The way to the store: one pipelined connection for everybody, built for the relay path.
+"""The way to the store, built for the relay path: whatever stands behind `redis.url`.
 
-All commands of one turn of the loop leave in one write, and replies are matched in order. Commands
-issued while the store is away wait for it until their deadline; those in flight when a connection
-ends fail with StoreAwayError and are never repeated here, because an XADD is not idempotent.
+One server and a primary that Sentinels know have one `Link`; a cluster has one per node and a map
+of slots (`cluster.py`). What a server refuses because it is not the primary (any more) is sent
+again, since nothing was executed; a command in flight when a connection ends never is.
 """
 
 from __future__ import annotations
@@ -12,44 +12,38 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
-import structlog
 import trio
-from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, wait_task_rescheduled
 
 from relayminer.config.settings import RedisSettings
-from relayminer.state.connection import (
-    GONE,
-    NOT_YET,
-    RECEIVE_BYTES,
-    Argument,
-    DedicatedConnection,
-    RawConnection,
-    checked,
-    connect,
-    knows_command,
-    pack,
+from relayminer.state.cluster import Cluster
+from relayminer.state.connection import Argument, DedicatedConnection, checked, pack
+from relayminer.state.errors import (
+    NOT_THE_PRIMARY,
+    StoreAwayError,
+    StoreReplyError,
+    refusal_code,
+    reply_error,
 )
-from relayminer.state.errors import StoreAwayError, StoreReplyError
-from relayminer.state.line import Line, Waiter
+from relayminer.state.link import Backoff, Link
+from relayminer.state.location import Location, Topology, parse_location
+from relayminer.state.places import FixedPlace, Place, SentinelPlace
+from relayminer.state.scripting import chunks
 from relayminer.state.subscription import Subscription, open_subscription
-from relayminer.state.target import Target, parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from relayminer.state.scripting import Script
+    from relayminer.state.target import Target
 
-BACKOFF_MIN_SECONDS: Final = 0.05
-EXPIRY_GRAIN_SECONDS: Final = 0.01
-"""Deadlines are looked at this often at most, so that a stuck server does not cost a core."""
+SCAN_COUNT: Final = 500
 
 
 class Redis:
-    """Commands to one server; a `Service` that keeps its connection.
+    """Commands to the store; a `Service` that keeps its connections.
 
     Attributes:
-        has_xackdel: whether the server knows XACKDEL; False until the first connection.
-        reconnections: connections made after the first one.
+        location: what the URL says.
         command_timeout_seconds: how long a command may take that says nothing else.
     """
 
@@ -63,34 +57,59 @@ class Redis:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         settings = settings or RedisSettings()
-        self.target: Final[Target] = parse_target(url)
-        self.has_xackdel = False
-        self.reconnections = 0
+        self.location: Final[Location] = parse_location(url)
         self.command_timeout_seconds: Final = settings.command_timeout_seconds
         self._timeout_seconds = settings.command_timeout_seconds
-        self._backoff_max_seconds = settings.reconnect_backoff_max_seconds
-        self._jitter = jitter
-        self._line = Line(settings.max_queued_commands)
-        self._log = structlog.get_logger("relayminer.state")
-        self._running = False
-        self._connected = trio.Event()
-        self._away_reason = "not connected yet"
-        # The writer while it has nothing to write.
-        self._idle_writer: Task | None = None
+        self._backoff = Backoff(settings.reconnect_backoff_max_seconds, jitter)
+        self._sentinel: SentinelPlace | None = None
+        self._cluster: Cluster | None = None
+        self._place: Place = FixedPlace(self.location.seeds[0])
+        if self.location.topology is Topology.SENTINEL:
+            self._place = self._sentinel = SentinelPlace(
+                self.location, timeout_seconds=self._timeout_seconds
+            )
+        elif self.location.topology is Topology.CLUSTER:
+            self._place = self._cluster = Cluster(self.location, settings, self._backoff)
+        self._link = Link(self._place, settings, self._backoff)
+
+    @property
+    def target(self) -> Target:
+        """The first server that the URL names."""
+        return self.location.seeds[0]
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether commands with keys in several slots are refused."""
+        return self._cluster is not None
+
+    @property
+    def has_xackdel(self) -> bool:
+        """Whether the server knows XACKDEL; False until the first connection."""
+        return all(link.has_xackdel for link in self._links())
+
+    @property
+    def reconnections(self) -> int:
+        """Connections made after the first one."""
+        return sum(link.reconnections for link in self._links())
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a working connection at this moment."""
-        return self._connected.is_set()
+        """Whether there is a working connection at this moment; to every node of a cluster."""
+        if self._cluster is not None:
+            return self._cluster.is_connected
+        return self._link.is_connected
 
     @property
     def waiting(self) -> int:
         """Commands that wait for a reply, sent or not."""
-        return len(self._line)
+        return sum(len(link) for link in self._links())
 
     async def wait_connected(self) -> None:
         """Returns when there is a connection; put a deadline around it."""
-        await self._connected.wait()
+        if self._cluster is not None:
+            await self._cluster.wait_connected()
+        else:
+            await self._link.wait_connected()
 
     async def command(self, *command: Argument, timeout_seconds: float | None = None) -> Any:
         """One command and its reply: bytes, int, None or a list of these.
@@ -104,34 +123,56 @@ class Redis:
             StoreReplyError: the server refused the command.
             StoreFullError: too many commands wait already.
         """
-        reply = await self._submit(pack(command), 1, timeout_seconds)
+        if self._cluster is None:
+            reply = await self._submit(pack(command), 1, timeout_seconds)
+        else:
+            reply = await self._cluster.one(command, timeout_seconds)
         if reply.__class__ is hiredis.ReplyError:
-            raise StoreReplyError(str(reply))
+            if self._cluster is None and refusal_code(str(reply)) in NOT_THE_PRIMARY:
+                return checked(await self._again(command, str(reply), timeout_seconds))
+            raise reply_error(str(reply))
         return reply
 
     async def pipeline(
         self, commands: Sequence[Sequence[Argument]], *, timeout_seconds: float | None = None
     ) -> list[Any]:
-        """Several commands in one write and their replies in order; nothing comes between them.
+        """Several commands in one write and their replies in order.
 
         It is no transaction: each command succeeds or fails alone, and the first error is raised
-        after all have run. Raises what `command` raises.
+        after all have run. In a cluster each node gets its part. Raises what `command` raises.
         """
         if not commands:
             return []
-        packed = b"".join([pack(command) for command in commands])
-        replies = await self._submit(packed, len(commands), timeout_seconds)
-        if len(commands) == 1:
-            replies = [replies]
+        if self._cluster is not None:
+            replies = await self._cluster.many(commands, timeout_seconds)
+        else:
+            packed = b"".join([pack(command) for command in commands])
+            replies = await self._submit(packed, len(commands), timeout_seconds)
+            if len(commands) == 1:
+                replies = [replies]
+            for at, reply in enumerate(replies):
+                if (
+                    reply.__class__ is hiredis.ReplyError
+                    and refusal_code(str(reply)) in NOT_THE_PRIMARY
+                ):
+                    replies[at] = await self._again(commands[at], str(reply), timeout_seconds)
         return [checked(reply) for reply in replies]
 
     async def transaction(
         self, commands: Sequence[Sequence[Argument]], *, timeout_seconds: float | None = None
     ) -> list[Any]:
-        """The same inside MULTI and EXEC: all of them or, when one cannot be queued, none."""
+        """The same inside MULTI and EXEC: all of them or, when one cannot be queued, none.
+
+        In a cluster all keys must be in one slot.
+        """
         wrapped: list[Sequence[Argument]] = [("MULTI",), *commands, ("EXEC",)]
-        replies = (await self.pipeline(wrapped, timeout_seconds=timeout_seconds))[-1]
-        return [checked(reply) for reply in replies]
+        if self._cluster is not None:
+            replies = await self._cluster.transaction(wrapped, timeout_seconds)
+        else:
+            replies = await self._transaction(wrapped, timeout_seconds)
+        for reply in replies:
+            checked(reply)
+        return [checked(reply) for reply in replies[-1]]
 
     async def script(
         self,
@@ -156,10 +197,39 @@ class Redis:
         # NOSCRIPT says that nothing was executed, so this is no repetition.
         return await self.command("EVAL", script.text, *rest, timeout_seconds=timeout_seconds)
 
+    async def get_many(self, keys: Sequence[str | bytes]) -> list[bytes | None]:
+        """The values of `keys`, None for those that do not exist; raises what `command` raises."""
+        values: list[bytes | None] = []
+        for some in chunks(keys):
+            if self._cluster is None:
+                values += await self.command("MGET", *some)
+            else:
+                values += await self.pipeline([("GET", key) for key in some])
+        return values
+
+    async def scan(self, pattern: str) -> AsyncGenerator[list[bytes], None]:
+        """Keys that match, of all servers, page by page; a key may come twice.
+
+        Raises what `command` raises.
+        """
+        for link in self._links():
+            cursor: Any = 0
+            while True:
+                packed = pack(("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT))
+                submit = self._submit if self._cluster is None else link.submit
+                cursor, keys = checked(await submit(packed, 1, None))
+                if keys:
+                    yield keys
+                if int(cursor) == 0:
+                    break
+
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[DedicatedConnection]:
-        """A connection for blocking reads, closed at the end; it reconnects by itself."""
-        connection = DedicatedConnection(self.target, timeout_seconds=self._timeout_seconds)
+        """A connection for blocking reads, closed at the end; it reconnects by itself.
+
+        In a cluster it is one to any node.
+        """
+        connection = DedicatedConnection(self._place, timeout_seconds=self._timeout_seconds)
         try:
             yield connection
         finally:
@@ -169,158 +239,67 @@ class Redis:
     async def subscribe(self, channels: Sequence[str]) -> AsyncIterator[Subscription]:
         """Messages of `channels` over a connection of their own; see `Subscription`."""
         async with open_subscription(
-            self.target,
+            self._place,
             channels,
             timeout_seconds=self._timeout_seconds,
-            backoff_seconds=self._backoff,
+            backoff_seconds=self._backoff.seconds,
         ) as subscription:
             yield subscription
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keeps the connection until cancelled."""
-        self._running = True
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._expire_commands)
-                task_status.started()
-                await self._stay_connected()
-        finally:
-            self._running = False
-            self._line.fail_all("the gateway to the store is stopped")
+        """Keeps the connections until cancelled."""
+        if self._cluster is not None:
+            await self._cluster.run(task_status=task_status)
+            return
+        async with trio.open_nursery() as nursery:
+            if self._sentinel is not None:
+                nursery.start_soon(self._sentinel.watch, self._follow_primary)
+            await self._link.run(task_status=task_status)
+
+    def _follow_primary(self, target: Target) -> None:
+        self._link.leave(f"the primary is at {target} now")
+
+    def _links(self) -> Sequence[Link]:
+        return (self._link,) if self._cluster is None else self._cluster.links
 
     async def _submit(self, packed: bytes, expected: int, timeout_seconds: float | None) -> Any:
-        if not self._running:
-            raise StoreAwayError("the gateway to the store is not running")
-        default = self._timeout_seconds
-        if timeout_seconds is None:
-            waiter = self._line.enqueue(packed, expected, trio.current_time() + default)
-            self._wake_writer()
-            await wait_task_rescheduled(waiter.abandon)
-            return waiter.reply
-        # The waiter's own deadline is only a backstop here: the usual deadlines are kept by one
-        # task for all, which would notice a shorter one too late.
-        deadline = trio.current_time() + max(timeout_seconds, default)
-        waiter = self._line.enqueue(packed, expected, deadline)
-        self._wake_writer()
-        await self._wait_at_most(waiter, timeout_seconds)
-        return waiter.reply
+        return await self._link.submit(packed, expected, timeout_seconds)
 
-    async def _wait_at_most(self, waiter: Waiter, timeout_seconds: float) -> None:
-        with trio.move_on_after(timeout_seconds) as scope:
-            await wait_task_rescheduled(waiter.abandon)
-        if scope.cancelled_caught:
-            raise StoreAwayError(self._late(), maybe_executed=waiter.sent)
-
-    def _wake_writer(self) -> None:
-        if self._idle_writer is not None:
-            task, self._idle_writer = self._idle_writer, None
-            trio.lowlevel.reschedule(task)
-
-    def _late(self) -> str:
-        if self.is_connected:
-            return f"the store at {self.target} did not answer in time"
-        return f"the store at {self.target} is away: {self._away_reason}"
-
-    async def _expire_commands(self) -> None:
+    async def _again(
+        self, command: Sequence[Argument], refusal: str, timeout_seconds: float | None
+    ) -> Any:
+        """Sends a command that a replica refused to the primary, once there is one again."""
+        packed = pack(command)
+        limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        deadline = trio.current_time() + limit
         while True:
-            now = trio.current_time()
-            following = self._line.expire(now, self._late())
-            # A command that comes while we sleep cannot be due before this.
-            wake_at = following if following is not None else now + self._timeout_seconds
-            await trio.sleep_until(max(wake_at, now + EXPIRY_GRAIN_SECONDS))
+            self._link.leave(refusal)
+            # The old connection is let go of in a turn of the loop or two.
+            await trio.lowlevel.checkpoint()
+            left = deadline - trio.current_time()
+            if left <= 0:
+                raise StoreAwayError(f"the store has no primary: {refusal}")
+            reply = await self._submit(packed, 1, left)
+            if (
+                reply.__class__ is not hiredis.ReplyError
+                or refusal_code(str(reply)) not in NOT_THE_PRIMARY
+            ):
+                return reply
 
-    def _backoff(self, attempt: int) -> float:
-        """Seconds before the next attempt: doubling, capped, with half of it left to chance."""
-        ceiling: float = min(self._backoff_max_seconds, BACKOFF_MIN_SECONDS * 2 ** min(attempt, 16))
-        return ceiling * (0.5 + self._jitter() / 2)
-
-    async def _stay_connected(self) -> None:
-        attempt = 0
-        served_before = False
+    async def _transaction(
+        self, wrapped: Sequence[Sequence[Argument]], timeout_seconds: float | None
+    ) -> list[Any]:
+        packed = b"".join([pack(command) for command in wrapped])
+        limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        deadline = trio.current_time() + limit
         while True:
-            try:
-                connection = await self._connect()
-            except StoreAwayError as error:
-                self._away(str(error), first=attempt == 0)
-                await trio.sleep(self._backoff(attempt))
-                attempt += 1
-                continue
-            self.reconnections += served_before
-            served_before = True
-            attempt = 0
-            try:
-                reason = await self._serve(connection)
-            finally:
-                self._connected = trio.Event()
-                self._line.fail_in_flight(f"the connection to {self.target} ended")
-                await connection.aclose()
-            self._away(reason, first=True)
-            await trio.sleep(self._backoff(0))
-
-    async def _connect(self) -> RawConnection:
-        connection = await connect(self.target, timeout_seconds=self._timeout_seconds)
-        try:
-            with trio.fail_after(self._timeout_seconds):
-                self.has_xackdel = await knows_command(connection, "XACKDEL")
-        except (*GONE, trio.TooSlowError) as error:
-            await connection.aclose()
-            raise StoreAwayError(f"the store at {self.target} went away: {error}") from error
-        except BaseException:
-            await connection.aclose()
-            raise
-        return connection
-
-    def _away(self, reason: str, *, first: bool) -> None:
-        self._away_reason = reason
-        if first:
-            self._log.warning("store_away", target=str(self.target), reason=reason)
-
-    async def _serve(self, connection: RawConnection) -> str:
-        """Lets commands flow until the connection ends; returns why it did."""
-        ended: list[str] = []
-
-        async def until_it_ends(work: Callable[[RawConnection], Any]) -> None:
-            try:
-                await work(connection)
-            except (*GONE, StoreAwayError, StoreReplyError, hiredis.ProtocolError) as error:
-                ended.append(str(error) or type(error).__name__)
-                nursery.cancel_scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            self._connected.set()
-            nursery.start_soon(until_it_ends, self._write)
-            nursery.start_soon(until_it_ends, self._read)
-            nursery.start_soon(until_it_ends, self._watch_for_stall)
-        return ended[0] if ended else "cancelled"
-
-    async def _write(self, connection: RawConnection) -> None:
-        line, send_all = self._line, connection.stream.send_all
-        while True:
-            if not line.has_unsent:
-                self._idle_writer = current_task()
-                await wait_task_rescheduled(self._abandon_idle_writer)
-            if data := line.take_unsent():
-                await send_all(data)
-
-    def _abandon_idle_writer(self, _raise_cancel: RaiseCancelT) -> Abort:
-        self._idle_writer = None
-        return Abort.SUCCEEDED
-
-    async def _read(self, connection: RawConnection) -> None:
-        receive_some, answer = connection.stream.receive_some, self._line.answer
-        feed, gets = connection.parser.feed, connection.parser.gets
-        while True:
-            data = await receive_some(RECEIVE_BYTES)
-            if not data:
-                raise EOFError("the server closed the connection")
-            feed(data)
-            while (reply := gets()) is not NOT_YET:
-                answer(reply)
-
-    async def _watch_for_stall(self, connection: RawConnection) -> None:
-        """Ends a connection whose first command got no reply for two time limits."""
-        while True:
-            await trio.sleep(self._timeout_seconds / 2)
-            deadline = self._line.oldest_deadline()
-            if deadline is not None and deadline + self._timeout_seconds < trio.current_time():
-                raise StoreAwayError(f"{connection.stream} has been silent for too long")
+            replies: list[Any] = await self._submit(packed, len(wrapped), timeout_seconds)
+            refused = next((one for one in replies if isinstance(one, hiredis.ReplyError)), None)
+            if refused is None or refusal_code(str(refused)) not in NOT_THE_PRIMARY:
+                return replies
+            # A command that cannot be queued makes EXEC give up the whole.
+            self._link.leave(str(refused))
+            await trio.lowlevel.checkpoint()
+            timeout_seconds = deadline - trio.current_time()
+            if timeout_seconds <= 0:
+                raise StoreAwayError(f"the store has no primary: {refused}")

@@ -52,9 +52,11 @@ class Waiter:
 class Line:
     """Waiters not yet sent, then waiters in flight, both in order."""
 
-    def __init__(self, max_waiting: int) -> None:
+    def __init__(self, max_waiting: int, max_unsent_bytes: int) -> None:
         self._max_waiting = max_waiting
+        self._max_unsent_bytes = max_unsent_bytes
         self._unsent: list[Waiter] = []
+        self._unsent_bytes = 0
         self._in_flight: deque[Waiter] = deque()
 
     def __len__(self) -> int:
@@ -78,6 +80,16 @@ class Line:
                     f"{self._max_waiting} commands wait for the store already "
                     "(redis.max_queued_commands)"
                 )
+        size = self._unsent_bytes + len(packed)
+        if size > self._max_unsent_bytes and self._unsent_bytes:
+            self._forget_abandoned()
+            size = self._unsent_bytes + len(packed)
+            if size > self._max_unsent_bytes and self._unsent_bytes:
+                raise StoreFullError(
+                    f"{self._unsent_bytes} bytes wait for the store already "
+                    "(redis.max_queued_bytes)"
+                )
+        self._unsent_bytes = size
         waiter = Waiter(packed, expected, deadline)
         self._unsent.append(waiter)
         return waiter
@@ -86,10 +98,14 @@ class Line:
         """Everything to write now; its waiters are in flight from here on."""
         batch = [waiter for waiter in self._unsent if waiter.task is not None]
         self._unsent.clear()
+        self._unsent_bytes = 0
+        data = b"".join([waiter.packed for waiter in batch])
         for waiter in batch:
             waiter.sent = True
+            # Never sent twice, so not needed any more.
+            waiter.packed = b""
         self._in_flight.extend(batch)
-        return b"".join([waiter.packed for waiter in batch])
+        return data
 
     def answer(self, reply: Any) -> None:
         """Hands the next reply to the first waiter in flight.
@@ -119,6 +135,7 @@ class Line:
         """There will be no other connection."""
         self.fail_in_flight(reason)
         unsent, self._unsent = self._unsent, []
+        self._unsent_bytes = 0
         for waiter in unsent:
             waiter.fail(reason)
 
@@ -145,3 +162,4 @@ class Line:
     def _forget_abandoned(self) -> None:
         # Only those not sent: the others keep their places until their replies have come.
         self._unsent = [waiter for waiter in self._unsent if waiter.task is not None]
+        self._unsent_bytes = sum(len(waiter.packed) for waiter in self._unsent)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import trio
 
 from relayminer.state.errors import StoreReplyError
 from relayminer.state.relay_log import FIELD
@@ -26,6 +27,8 @@ DROP_CONSUMER: Final = load_script("consumer_drop")
 DEAD_LETTERS_MAX: Final = 10_000
 """Entries that a dead-letter stream keeps, roughly."""
 ACKNOWLEDGE_CHUNK: Final = 1000
+POLL_SECONDS: Final = 0.1
+"""How often the logs are looked at in a cluster, where a read cannot wait for several of them."""
 ANSWER_SECONDS: Final = 5.0
 """Time for the answer of a blocking read beyond its own wait."""
 
@@ -100,6 +103,8 @@ class LogReader:
         if not suppliers:
             return {}
         keys = [self._names.stream_key(supplier) for supplier in suppliers]
+        if self._redis.is_cluster:
+            return await self._poll_new(suppliers, count=count, wait_seconds=block_seconds)
         try:
             # BLOCK 0 would mean for ever.
             block_ms = max(1, int(block_seconds * 1000))
@@ -116,6 +121,30 @@ class LogReader:
             return {}
         by_key = dict(zip(keys, suppliers, strict=True))
         return {by_key[key.decode()]: _entries(rows) for key, rows in reply or ()}
+
+    async def _poll_new(
+        self, suppliers: Sequence[str], *, count: int, wait_seconds: float
+    ) -> dict[str, list[LogEntry]]:
+        """As `read_new` in a cluster, where one command cannot read logs of several slots."""
+        head = ("XREADGROUP", "GROUP", self._group, self.consumer, "COUNT", str(count), "STREAMS")
+        commands = [(*head, self._names.stream_key(supplier), ">") for supplier in suppliers]
+        deadline = trio.current_time() + wait_seconds
+        while True:
+            try:
+                replies = await self._redis.pipeline(commands)
+            except StoreReplyError as error:
+                if error.code != "NOGROUP":
+                    raise
+                await self.ensure_group(suppliers)
+                return {}
+            found = {
+                supplier: _entries(reply[0][1])
+                for supplier, reply in zip(suppliers, replies, strict=True)
+                if reply
+            }
+            if found or trio.current_time() + POLL_SECONDS >= deadline:
+                return found
+            await trio.sleep(POLL_SECONDS)
 
     async def read_own_pending(
         self, supplier: str, *, count: int, after: bytes = b"0"

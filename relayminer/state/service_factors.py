@@ -48,10 +48,11 @@ class ServiceFactorStore:
         Raises:
             UnreadableValueError: the stored factor has another form.
         """
-        found = await self._redis.command(
-            "MGET",
-            self._names.service_factor_service_key(service_id),
-            self._names.service_factor_default_key,
+        found = await self._redis.get_many(
+            [
+                self._names.service_factor_service_key(service_id),
+                self._names.service_factor_default_key,
+            ]
         )
         data = next((one for one in found if one is not None), None)
         return None if data is None else parse_factor(data)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from relayminer.state import gojson
 from relayminer.state.errors import StateError, UnreadableValueError
-from relayminer.state.scripting import chunks, load_script
+from relayminer.state.scripting import load_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 COMPARE_AND_SET: Final = load_script("compare_and_set")
 MAX_ATTEMPTS: Final = 20
-SCAN_COUNT: Final = 500
 
 ON_CHAIN_FOUND: Final = "on_chain_found"
 ON_CHAIN_MISSING: Final = "on_chain_missing"
@@ -174,17 +174,11 @@ class SubmissionStore:
             names.tx_track_all_pattern if supplier is None else names.tx_track_pattern(supplier)
         )
         records: dict[bytes, Submission] = {}
-        cursor: Any = 0
-        while True:
-            cursor, keys = await self._redis.command(
-                "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT
-            )
-            for some in chunks(keys):
-                for key, data in zip(some, await self._redis.command("MGET", *some), strict=True):
+        async with aclosing(self._redis.scan(pattern)) as pages:
+            async for keys in pages:
+                for key, data in zip(keys, await self._redis.get_many(keys), strict=True):
                     if data is not None and (record := _readable(data)) is not None:
                         records[key] = record
-            if int(cursor) == 0:
-                break
         return sorted(
             records.values(),
             key=lambda one: (-one.session_start, -one.claim_submit_timestamp, one.session_id),

@@ -20,7 +20,7 @@ from relayminer.state.errors import StoreAwayError, StoreReplyError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from relayminer.state.target import Target
+    from relayminer.state.places import Place
 
 MAX_BUFFERED: Final = 1000
 PING_SECONDS: Final = 3.0
@@ -65,7 +65,7 @@ class Subscription:
 
 @asynccontextmanager
 async def open_subscription(
-    target: Target,
+    place: Place,
     channels: Sequence[str],
     *,
     timeout_seconds: float,
@@ -74,14 +74,14 @@ async def open_subscription(
     """A subscription to `channels` that lasts as long as the block; never raises by itself."""
     subscription = Subscription()
     work = partial(
-        _stay_subscribed, target, channels, subscription, timeout_seconds, backoff_seconds
+        _stay_subscribed, place, channels, subscription, timeout_seconds, backoff_seconds
     )
     async with background(work):
         yield subscription
 
 
 async def _stay_subscribed(
-    target: Target,
+    place: Place,
     channels: Sequence[str],
     subscription: Subscription,
     timeout_seconds: float,
@@ -90,6 +90,7 @@ async def _stay_subscribed(
     attempt = 0
     while True:
         try:
+            target = await place.locate()
             connection = await connect(target, timeout_seconds=timeout_seconds)
         except StoreAwayError:
             await trio.sleep(backoff_seconds(attempt))
@@ -102,7 +103,8 @@ async def _stay_subscribed(
                     checked(await connection.receive())
             attempt = 0
             subscription.deliver(Gap())
-            await _receive(connection, subscription, timeout_seconds)
+            while place.is_current(target):
+                await _receive(connection, subscription, timeout_seconds)
         except (*GONE, trio.TooSlowError, StoreReplyError):
             await trio.sleep(backoff_seconds(attempt))
             attempt += 1
@@ -113,15 +115,14 @@ async def _stay_subscribed(
 async def _receive(
     connection: RawConnection, subscription: Subscription, timeout_seconds: float
 ) -> None:
-    """Delivers messages; asks for a sign of life after silence and gives up without one."""
-    while True:
-        reply: Any = None
-        with trio.move_on_after(PING_SECONDS):
+    """Delivers one message; asks for a sign of life after silence and gives up without one."""
+    reply: Any = None
+    with trio.move_on_after(PING_SECONDS):
+        reply = await connection.receive()
+    if reply is None:
+        await connection.send("PING")
+        with trio.fail_after(timeout_seconds):
             reply = await connection.receive()
-        if reply is None:
-            await connection.send("PING")
-            with trio.fail_after(timeout_seconds):
-                reply = await connection.receive()
-        checked(reply)
-        if isinstance(reply, list) and reply[0] == b"message":
-            subscription.deliver(Message(reply[1].decode(), reply[2]))
+    checked(reply)
+    if isinstance(reply, list) and reply[0] == b"message":
+        subscription.deliver(Message(reply[1].decode(), reply[2]))

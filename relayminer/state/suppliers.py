@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from relayminer.state import gojson
 from relayminer.state.errors import UnreadableValueError
-from relayminer.state.scripting import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,6 @@ ACTIVE: Final = "active"
 UNSTAKING: Final = "unstaking"
 NOT_STAKED: Final = "not_staked"
 DRAINING: Final = "draining"
-SCAN_COUNT: Final = 500
 
 
 @attrs.frozen
@@ -190,17 +189,12 @@ class SupplierStates:
     async def all(self) -> list[SupplierState]:
         """Every readable state, by address."""
         found: dict[str, SupplierState] = {}
-        cursor: Any = 0
-        while True:
-            cursor, keys = await self._redis.command(
-                "SCAN", cursor, "MATCH", self._names.supplier_state_pattern, "COUNT", SCAN_COUNT
-            )
-            for some in chunks(keys):
-                for data in await self._redis.command("MGET", *some):
+        async with aclosing(self._redis.scan(self._names.supplier_state_pattern)) as pages:
+            async for keys in pages:
+                for data in await self._redis.get_many(keys):
                     if data is not None and (state := _readable(data)) is not None:
                         found[state.operator_address] = state
-            if int(cursor) == 0:
-                return [found[address] for address in sorted(found)]
+        return [found[address] for address in sorted(found)]
 
     async def delete(self, supplier: str) -> None:
         """Removes a state and tells those who cache it."""
@@ -264,12 +258,9 @@ class SupplierRegistry:
         index = self._names.suppliers_registry_index_key
         members = await self._redis.command("SMEMBERS", index)
         addresses = sorted(item.decode(errors="replace") for item in members)
-        entries: list[RegistryEntry] = []
-        for some in chunks(addresses):
-            keys = [self._names.suppliers_registry_key(address) for address in some]
-            found = await self._redis.command("MGET", *keys)
-            entries += [parse_registry_entry(data) for data in found if data is not None]
-        return entries
+        keys = [self._names.suppliers_registry_key(address) for address in addresses]
+        found = await self._redis.get_many(keys)
+        return [parse_registry_entry(data) for data in found if data is not None]
 
     async def _write(
         self,

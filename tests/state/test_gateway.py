@@ -41,14 +41,14 @@ async def test_replies_go_to_their_commands(redis: Redis) -> None:
 async def test_commands_of_one_turn_leave_in_one_write(redis: Redis) -> None:
     """Many tasks that ask in one turn of the loop must cause few writes."""
     connection_writes = 0
-    take = redis._line.take_unsent
+    take = redis._link._line.take_unsent
 
     def counted() -> bytes:
         nonlocal connection_writes
         connection_writes += 1
         return take()
 
-    redis._line.take_unsent = counted  # type: ignore[method-assign]  # counts
+    redis._link._line.take_unsent = counted  # type: ignore[method-assign]  # counts
     async with trio.open_nursery() as nursery:
         for number in range(200):
             nursery.start_soon(redis.command, "SET", number, number)
