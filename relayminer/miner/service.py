@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import structlog
 import trio
 
 from relayminer.miner.context import ProcessContext
@@ -13,14 +12,12 @@ from relayminer.miner.facts import ChainFacts
 from relayminer.miner.feed import Feed
 from relayminer.miner.logs import open_logs
 from relayminer.miner.metrics import MinerMetrics
-from relayminer.miner.ownership import Ownership
+from relayminer.miner.ownership import Ownership, Times
 from relayminer.miner.registry import Registry
 from relayminer.miner.settle import Settlement
 from relayminer.miner.store import Stores, SupplierStore
 from relayminer.miner.supplier import run_supplier
 from relayminer.miner.tries import OpenTries
-from relayminer.state.errors import StateError
-from relayminer.state.leases import Lease, LivingMiners
 from relayminer.state.ledger import Ledger
 from relayminer.state.log_reader import LogReader
 from relayminer.state.meter import MeterStore
@@ -36,14 +33,11 @@ if TYPE_CHECKING:
     from relayminer.config.settings import Settings
     from relayminer.miner.interfaces import BlockSource, ChainReader, Transactions
     from relayminer.miner.logs import RelayLogs
+    from relayminer.miner.tenure import Tenure
     from relayminer.protocol.signature import SigningKey
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
     from relayminer.telemetry.metrics import Metrics
-
-LEAVE_SECONDS: Final = 2.0
-
-_log = structlog.get_logger("relayminer.miner")
 
 
 class MinerService:
@@ -108,22 +102,29 @@ class MinerService:
             settled_through=self._settlement.through,
         )
         self._register = SupplierRegistry(redis, names, now_seconds=now)
-        self._living = LivingMiners(redis, names)
         self._ownership = Ownership(
-            self._lease,
-            self._work,
-            ttl_seconds=settings.miner.lease_ttl_seconds,
-            renew_seconds=settings.miner.lease_renew_seconds,
+            redis,
+            names,
+            owner=owner,
+            work=self._work,
+            times=Times(settings.miner.lease_ttl_seconds, settings.miner.lease_renew_seconds),
             owned=miner_metrics.owned,
         )
         self._stores: Stores | None = None
         self._feed: Feed | None = None
 
     def set_keys(self, keys: Mapping[str, SigningKey]) -> None:
-        """Mine for these suppliers from now on, and for no others."""
-        self._keys = dict(keys)
+        """Mine for these suppliers from now on, and for no others.
+
+        A supplier whose key is gone is given to another miner that has its key. When there is none
+        it is worked for until none of its sessions is in flight: a claim that was made must be
+        proven.
+        """
+        working = self._ownership.suppliers
+        leaving = {one: key for one, key in self._keys.items() if one in working}
+        self._keys = {**leaving, **keys}
         self._registry.watch(self._keys)
-        self._ownership.want(self._keys)
+        self._ownership.want(keys)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Mine until cancelled; leases are given back at the end."""
@@ -136,17 +137,12 @@ class MinerService:
                 block_seconds=self._settings.read_block_seconds,
             )
             self.set_keys(self._keys)
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._feed.run)
-                    nursery.start_soon(self._settlement.run)
-                    nursery.start_soon(self._registry.run)
-                    nursery.start_soon(self._beat)
-                    nursery.start_soon(self._ownership.run)
-                    task_status.started()
-            finally:
-                with trio.move_on_after(LEAVE_SECONDS, shield=True):
-                    await self._leave()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._feed.run)
+                nursery.start_soon(self._settlement.run)
+                nursery.start_soon(self._registry.run)
+                nursery.start_soon(self._ownership.run)
+                task_status.started()
 
     def _make_stores(self, logs: RelayLogs) -> Stores:
         redis, names, settings = self._redis, self._names, self._settings
@@ -172,34 +168,13 @@ class MinerService:
             now=self._now,
         )
 
-    def _lease(self, supplier: str) -> Lease:
-        return Lease(
-            self._redis,
-            self._names.miner_claim_key(supplier),
-            self._names,
-            owner=self._owner,
-            ttl_seconds=self._settings.lease_ttl_seconds,
-        )
-
-    async def _work(self, supplier: str, lease: Lease) -> None:
+    async def _work(self, tenure: Tenure) -> None:
         """One supplier's work under its lease, from being announced to being taken off."""
         if self._stores is None or self._feed is None:
             raise RuntimeError("the miner is not running")
-        store = SupplierStore(self._stores, supplier, lease)
+        supplier = tenure.supplier
+        store = SupplierStore(self._stores, supplier, tenure.lease)
         await self._register.add(supplier)
-        await run_supplier(self._process, store, self._keys[supplier], self._feed, self._settlement)
-
-    async def _beat(self) -> None:
-        """Say that we live: other miners share suppliers out by the number of the living."""
-        while True:
-            try:
-                await self._living.beat(self._owner, self._settings.lease_ttl_seconds)
-            except StateError as error:
-                _log.warning("no heartbeat", error=str(error))
-            await trio.sleep(self._settings.lease_renew_seconds)
-
-    async def _leave(self) -> None:
-        try:
-            await self._living.leave(self._owner)
-        except StateError as error:
-            _log.warning("not signed off", error=str(error))
+        key = self._keys[supplier]
+        await run_supplier(self._process, store, key, self._feed, self._settlement, tenure)
+        await self._register.remove(supplier)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
@@ -12,12 +12,27 @@ from relayminer.miner.book import SessionBook
 from relayminer.miner.context import ProcessContext, SupplierContext
 from relayminer.miner.drive import Driver
 from relayminer.miner.ingest import Ingest
+from relayminer.miner.lifecycle import SessionState
 
 if TYPE_CHECKING:
     from relayminer.miner.feed import Feed
+    from relayminer.miner.sessions import Session
     from relayminer.miner.settle import Settlement
     from relayminer.miner.store import SupplierStore
+    from relayminer.miner.tenure import Tenure
     from relayminer.protocol.signature import SigningKey
+
+DRAIN_SECONDS: Final = 10.0
+"""How long reading the rest of the log may take before the next try."""
+
+_NEVER_CLAIMED: Final = frozenset(
+    {
+        SessionState.CLAIM_WINDOW_CLOSED,
+        SessionState.CLAIM_TX_ERROR,
+        SessionState.CLAIM_MISSING,
+        SessionState.CLAIM_SKIPPED,
+    }
+)
 
 _log = structlog.get_logger("relayminer.miner.supplier")
 
@@ -28,8 +43,9 @@ async def run_supplier(
     key: SigningKey,
     feed: Feed,
     settlement: Settlement,
+    tenure: Tenure,
 ) -> None:
-    """Work for one supplier until cancelled or the lease is lost.
+    """Work for one supplier until cancelled, or until it may leave and nothing is in flight.
 
     Everything starts from the store: sessions in whatever state they were left, with what was sent
     for them. The first pass compares them with the chain before anything is sent.
@@ -58,10 +74,36 @@ async def run_supplier(
             nursery.start_soon(Driver(context).run)
             # Relays are counted also while the chain is away; settlement needs it.
             settlement.add(context, await _settled_height(process, store, book))
+            await tenure.wait_leaving()
+            _log.info("supplier leaves", supplier=supplier, sessions=sum(1 for _ in book))
+            await _until_nothing_in_flight(context, tenure)
+            nursery.cancel_scope.cancel()
     finally:
         feed.remove(ingest)
         settlement.remove(context)
         process.tries.drop_supplier(supplier)
+
+
+async def _until_nothing_in_flight(context: SupplierContext, tenure: Tenure) -> None:
+    """Return when the log is read and every session has ended, with its settlement."""
+    with context.process.blocks.subscribe() as blocks:
+        while True:
+            block = await blocks.receive()
+            await tenure.wait_leaving()
+            drained = await context.ingest.drain(DRAIN_SECONDS)
+            if drained and all(map(_has_ended, context.book)):
+                _log.info("nothing in flight", supplier=context.address, height=block.height)
+                return
+
+
+def _has_ended(session: Session) -> bool:
+    """Whether nothing more is to come: no claim, no proof, no settlement.
+
+    A session whose settlement is never heard of leaves the book in the end.
+    """
+    return session.state in _NEVER_CLAIMED or (
+        session.state.is_terminal and bool(session.settlement_outcome)
+    )
 
 
 async def _settled_height(process: ProcessContext, store: SupplierStore, book: SessionBook) -> int:

@@ -14,8 +14,9 @@ import structlog
 from attrs import frozen
 
 from relayminer.state.errors import StateError, StoreStartError
-from relayminer.state.leases import LivingMiners, owner_id
-from relayminer.state.scripting import load_script
+from relayminer.state.leases import LEASES_PER_SCRIPT, owner_id
+from relayminer.state.living import LivingMiners
+from relayminer.state.scripting import chunks, load_script
 from relayminer.state.store_home import PRIVATE_DIRECTORY, FileLock
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ async def free_leases(
     keys = [names.global_leader_key, *map(names.miner_claim_key, suppliers)]
     try:
         for owner in dead:
-            for key in keys:
-                freed += int(await redis.script(FREE, (key,), (owner,)))
+            for some in chunks(keys, LEASES_PER_SCRIPT):
+                freed += int(await redis.script(FREE, some, (owner, names.lease_news_channel)))
             await LivingMiners(redis, names).leave(owner)
     except StateError as error:
         _log.warning("leases_of_dead_not_freed", reason=str(error))

@@ -3,31 +3,36 @@
 The lease key is the Go implementation's: its value is the bare owner id and its life bounds the
 ownership. Beside it lives a counter of fencing tokens of our own, which no Go process reads: every
 acquisition takes the next token, and every script that changes a supplier's state compares it.
+
+A process looks at all of its leases with one script, however many they are: `sweep`.
 """
 
 from __future__ import annotations
 
 import secrets
-import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trio
 
-from relayminer.state.errors import FencedError
+from relayminer.state.errors import FencedError, StateError
 from relayminer.state.fence import Fence
 from relayminer.state.scripting import chunks, load_script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection, Sequence
 
+    from relayminer.state.connection import Argument
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
 
-ACQUIRE: Final = load_script("lease_acquire")
-RENEW: Final = load_script("lease_renew")
+SWEEP: Final = load_script("lease_sweep")
 RELEASE: Final = load_script("lease_release")
 BOOT_ID_BYTES: Final = 4
+LEASES_PER_SCRIPT: Final = 1000
+"""Looked at by one script, which takes the server about two milliseconds."""
+TAKE: Final = "+"
+LOOK: Final = "?"
 
 
 def owner_id(name: str, boot_id: str | None = None) -> str:
@@ -52,16 +57,21 @@ class Lease:
 
     `held` turns false before the lease can run out on the server, whatever becomes of the
     connection: the time is counted from before the command was sent.
+
+    Attributes:
+        other: who else had it when it was looked at last; None when it was free or ours.
     """
 
     def __init__(
         self, redis: Redis, key: str, names: KeyNames, *, owner: str, ttl_seconds: float
     ) -> None:
-        self.key = key
-        self.owner = owner
+        self.key: Final = key
+        self.owner: Final = owner
+        self.ttl_seconds: Final = ttl_seconds
+        self.other: Holder | None = None
         self._redis = redis
         self._fence_key = names.fence_key(key)
-        self._ttl_seconds = ttl_seconds
+        self._news_channel = names.lease_news_channel
         self._token: int | None = None
         self._held_until = 0.0
 
@@ -86,96 +96,86 @@ class Lease:
             raise FencedError(f"the lease {self.key} is not held")
         return Fence(self.key, self._fence_key, self.owner, self._token)
 
+    @property
+    def keys(self) -> tuple[str, str]:
+        """Counter of fencing tokens, and lease: as the scripts want them."""
+        return self._fence_key, self.key
+
     async def acquire(self) -> bool:
         """Takes the lease if it is free or our own; each success has a new token."""
-        asked_at = trio.current_time()
-        token = await self._redis.script(
-            ACQUIRE, (self._fence_key, self.key), (self.owner, self._ttl_ms)
-        )
-        self._token = int(token) or None
-        self._held_until = asked_at + self._ttl_seconds
+        self._token = None
+        await sweep(self._redis, [self], take=[self])
         return self._token is not None
 
     async def renew(self) -> bool:
         """Prolongs the lease; False means that it is lost and must be acquired anew."""
-        if self._token is None:
-            return False
-        asked_at = trio.current_time()
-        renewed = await self._redis.script(
-            RENEW, (self._fence_key, self.key), (self._token, self.owner, self._ttl_ms)
-        )
-        if renewed:
-            self._held_until = asked_at + self._ttl_seconds
-        else:
-            self._token = None
-        return bool(renewed)
+        if self._token is not None:
+            await sweep(self._redis, [self])
+        return self._token is not None
 
     async def release(self) -> bool:
         """Gives the lease up; False when it was not ours any more."""
         token, self._token = self._token, None
         if token is None:
             return False
-        return bool(
-            await self._redis.script(RELEASE, (self._fence_key, self.key), (token, self.owner))
-        )
+        arguments = (token, self.owner, self._news_channel)
+        return bool(await self._redis.script(RELEASE, self.keys, arguments))
 
     async def holder(self) -> Holder | None:
         """Who holds it now, by what the server says."""
         owner, remaining_ms = await self._redis.pipeline([("GET", self.key), ("PTTL", self.key)])
-        if owner is None:
-            return None
-        return Holder(owner.decode(), remaining_ms / 1000 if remaining_ms >= 0 else None)
+        return None if owner is None else _holder(owner, remaining_ms)
 
-    @property
-    def _ttl_ms(self) -> int:
-        return max(1, int(self._ttl_seconds * 1000))
+    def wish(self, *, take: bool) -> Argument:
+        """What a script is to do with it."""
+        if self._token is not None:
+            return self._token
+        return TAKE if take else LOOK
+
+    def learn(self, wished: Argument, reply: Any, asked_at: float) -> None:
+        """What the script that was asked at `asked_at` said.
+
+        A reply about a token that was given up in the meantime says nothing about a new one.
+        """
+        ours = isinstance(reply, int) and reply > 0
+        self.other = None if isinstance(reply, int) else _holder(*reply)
+        if wished not in (TAKE, LOOK) and wished != self._token:
+            return
+        self._token = reply if ours else None
+        if ours:
+            self._held_until = asked_at + self.ttl_seconds
 
 
-class LivingMiners:
-    """The register of miners that are alive: others share suppliers out by its size."""
+def _holder(owner: bytes, remaining_ms: int) -> Holder:
+    remaining_seconds = remaining_ms / 1000 if remaining_ms >= 0 else None
+    return Holder(owner.decode(errors="replace"), remaining_seconds)
 
-    def __init__(
-        self, redis: Redis, names: KeyNames, *, now_ns: Callable[[], int] = time.time_ns
-    ) -> None:
-        self._redis = redis
-        self._names = names
-        self._now_ns = now_ns
 
-    async def beat(self, miner: str, ttl_seconds: float) -> None:
-        """Says that `miner` is alive for `ttl_seconds` more."""
-        await self._redis.transaction(
-            [
-                (
-                    "SET",
-                    self._names.miner_instance_key(miner),
-                    self._now_ns(),
-                    "PX",
-                    max(1, int(ttl_seconds * 1000)),
-                ),
-                ("SADD", self._names.miner_active_set_key, miner),
-            ]
+async def sweep(
+    redis: Redis,
+    leases: Sequence[Lease],
+    take: Collection[Lease] = (),
+    *,
+    timeout_seconds: float | None = None,
+) -> None:
+    """Looks at all leases of an owner: prolongs those held, takes those of `take` that are free.
+
+    What came of it is in each lease. All of them have one owner and one life.
+
+    Raises:
+        StateError: some could not be looked at; they are what they were, until their time is up.
+    """
+    wanted = set(take)
+    for some in chunks(leases, LEASES_PER_SCRIPT):
+        asked_at = trio.current_time()
+        wishes = [lease.wish(take=lease in wanted) for lease in some]
+        replies = await redis.script(
+            SWEEP,
+            [key for lease in some for key in lease.keys],
+            (some[0].owner, max(1, int(some[0].ttl_seconds * 1000)), *wishes),
+            timeout_seconds=timeout_seconds,
         )
-
-    async def leave(self, miner: str) -> None:
-        """Takes `miner` off the register."""
-        await self._redis.transaction(
-            [
-                ("SREM", self._names.miner_active_set_key, miner),
-                ("DEL", self._names.miner_instance_key(miner)),
-            ]
-        )
-
-    async def alive(self) -> list[str]:
-        """The living miners' ids, sorted; those whose heartbeat ran out are taken off."""
-        key = self._names.miner_active_set_key
-        found_ids = await self._redis.command("SMEMBERS", key)
-        members = sorted(member.decode(errors="replace") for member in found_ids)
-        found: list[int] = []
-        for some in chunks(members):
-            found += await self._redis.pipeline(
-                [("EXISTS", self._names.miner_instance_key(miner)) for miner in some]
-            )
-        dead = [miner for miner, exists in zip(members, found, strict=True) if not exists]
-        for some in chunks(dead):
-            await self._redis.command("SREM", key, *some)
-        return [miner for miner in members if miner not in set(dead)]
+        if len(replies) != len(some):
+            raise StateError(f"{len(replies)} answers about {len(some)} leases")
+        for lease, wished, reply in zip(some, wishes, replies, strict=True):
+            lease.learn(wished, reply, asked_at)

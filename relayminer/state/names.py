@@ -361,6 +361,15 @@ class KeyNames(CoreNames):
         """Fencing counter of a supplier's lease."""
         return self.fence_key(self.miner_claim_key(supplier))
 
+    def miner_wants_key(self, miner: str) -> str:
+        """The suppliers that a living miner has keys for, one a line."""
+        return f"{self.base}:relayminer:wants:{miner}"
+
+    @property
+    def lease_news_channel(self) -> str:
+        """Channel of leases that were given up: whoever waits for one need not wait for long."""
+        return f"{self.events_prefix}:relayminer:leases"
+
     def ledger_key(self, supplier: str) -> str:
         """A supplier's append-only ledger (stream)."""
         return f"{self.base}:ledger:{supplier}"

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from relayminer.miner.ownership import Ownership
+from relayminer.miner import ownership
+from relayminer.miner.ownership import Ownership, Times
 from relayminer.state.leases import Lease, owner_id
+from relayminer.state.suppliers import SupplierRegistry
 from relayminer.telemetry.metrics import Gauge
 from tests.miner.harness import Rig, session_ids, suppliers, until
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import pytest
 
     from relayminer.miner.service import MinerService
+    from relayminer.miner.tenure import Tenure
 
 A, B = session_ids(2)
 
@@ -38,10 +41,10 @@ class Work:
         self.running = 0
         self.started = 0
 
-    async def __call__(self, supplier: str, lease: Lease) -> None:
+    async def __call__(self, tenure: Tenure) -> None:
         """Work until stopped."""
-        assert supplier
-        assert lease.held
+        assert tenure.supplier
+        assert tenure.lease.held
         self.running += 1
         self.started += 1
         try:
@@ -52,16 +55,16 @@ class Work:
 
 def owning(mine: Rig, work: Work, name: str, ttl_seconds: float = 0.6) -> Ownership:
     """A process that wants the rig's supplier."""
-    owner = owner_id(name)
-    ownership = Ownership(
-        lambda _: lease_for(mine, owner, ttl_seconds),
-        work,
-        ttl_seconds=ttl_seconds,
-        renew_seconds=0.1,
+    one = Ownership(
+        mine.redis,
+        mine.names,
+        owner=owner_id(name),
+        work=work,
+        times=Times(ttl_seconds, 0.1),
         owned=Gauge(),
     )
-    ownership.want([mine.supplier])
-    return ownership
+    one.want([mine.supplier])
+    return one
 
 
 async def test_one_owner_and_takeover(mine: Rig) -> None:
@@ -105,14 +108,13 @@ async def test_work_stops_before_the_lease_can_expire(
     work = Work()
     seen: list[bytes | None] = []
 
-    async def hang(_: Lease) -> bool:
+    async def hang(*_: object, **__: object) -> None:
         await trio.sleep_forever()
-        return True
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(owning(mine, work, "one", ttl_seconds=2.0).run)
         await until(lambda: work.running == 1)
-        monkeypatch.setattr(Lease, "renew", hang)
+        monkeypatch.setattr(ownership, "sweep", hang)
         release = Lease.release
 
         async def look(self: Lease) -> bool:
@@ -138,11 +140,19 @@ async def test_keys_that_come_and_go(mine: Rig) -> None:
         service.set_keys({key.address: key for key in keys})
         await mine.counted(B, 3, second)
         service.set_keys({second: keys[1]})
+        await mine.log(B, 1, first=3, supplier_operator_address=second)
+        await mine.counted(B, 4, second)
+        # The first one has a session in flight, and nobody else has its key.
+        assert await mine.redis.command("EXISTS", mine.names.miner_claim_key(mine.supplier))
+        await mine.step_to(20)
+        mine.chain.advance()
         with trio.fail_after(10):
             while await mine.redis.command("EXISTS", mine.names.miner_claim_key(mine.supplier)):  # noqa: ASYNC110 - another program's key
                 await trio.sleep(0.01)
-        await mine.log(B, 1, first=3, supplier_operator_address=second)
-        await mine.counted(B, 4, second)
+        assert mine.claimed_counts() == mine.sent
+        assert (await mine.steps(A))[-1] == "settled"
+        register = SupplierRegistry(mine.redis, mine.names)
+        assert [entry.operator_address for entry in await register.all()] == [second]
 
 
 async def test_two_miners_never_lose_or_double(mine: Rig) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-import trio
 
 from relayminer.smst import EMPTY_ROOT, Commit, Trie
 from relayminer.state.errors import (
@@ -19,7 +18,7 @@ from relayminer.state.errors import (
     StateError,
     UnreadableValueError,
 )
-from relayminer.state.leases import Lease, LivingMiners, owner_id
+from relayminer.state.leases import Lease
 from relayminer.state.names import CLAIM_PHASE, KeyNames
 from relayminer.state.rebroadcast import Group, Rebroadcast, RebroadcastStore
 from relayminer.state.sessions import SessionStore
@@ -70,57 +69,6 @@ def grown(trie: Trie, first: int, count: int) -> Commit:
     for number in range(first, first + count):
         trie.update(hashlib.sha256(b"%d" % number).digest(), b"value", 7)
     return trie.commit()
-
-
-async def test_a_lease_has_one_holder(redis: Redis) -> None:
-    """Only one of two gets a lease, and what the second does to it has no effect."""
-    one, other = lease_of(redis, "one"), lease_of(redis, "other")
-    assert await one.acquire()
-    assert not await other.acquire()
-    assert not await other.renew()
-    assert not await other.release()
-    assert one.held
-    assert not other.held
-    with pytest.raises(FencedError):
-        _ = other.fence
-    holder = await other.holder()
-    assert holder is not None
-    assert holder.owner == "one"
-    assert await redis.command("GET", one.key) == b"one"
-    assert await one.release()
-    assert await other.acquire()
-
-
-async def test_each_acquisition_has_a_newer_token(redis: Redis) -> None:
-    """Tokens only grow, over releases and losses, even for the same owner."""
-    tokens = []
-    for _ in range(3):
-        lease = lease_of(redis, "one")
-        assert await lease.acquire()
-        tokens.append(lease.fence.token)
-        await redis.command("DEL", lease.key)
-        assert not await lease.renew()
-        assert not lease.held
-    assert tokens == sorted(set(tokens))
-
-
-async def test_a_lease_ends_before_the_server_lets_go(redis: Redis) -> None:
-    """Without a renewal the holder stops believing in its lease by its own clock."""
-    lease = lease_of(redis, "one", ttl_seconds=0.05)
-    assert await lease.acquire()
-    assert trio.current_time() < lease.held_until <= trio.current_time() + 0.05
-    await trio.sleep_until(lease.held_until)
-    assert not lease.held
-    with pytest.raises(FencedError):
-        _ = lease.fence
-
-
-async def test_an_old_life_of_the_same_name_is_not_us(redis: Redis) -> None:
-    """Two processes of one name have different owner ids, so neither holds the other's lease."""
-    assert owner_id("miner") != owner_id("miner")
-    assert owner_id("miner", "boot") == "miner-boot"
-    assert await lease_of(redis, owner_id("miner")).acquire()
-    assert not await lease_of(redis, owner_id("miner")).acquire()
 
 
 async def test_a_fenced_owner_changes_nothing(redis: Redis) -> None:
@@ -349,19 +297,6 @@ async def test_one_bad_session_does_not_hide_the_others(redis: Redis) -> None:
     with pytest.raises(UnreadableValueError):
         await redis.command("RPUSH", NAMES.miner_session_key(SUPPLIER, "list"), "x")
         await sessions.load(SUPPLIER, "list")
-
-
-async def test_miners_come_and_go(redis: Redis) -> None:
-    """The register shrinks by those who leave and by those whose heartbeat ran out."""
-    miners = LivingMiners(redis, NAMES, now_ns=lambda: 42)
-    for name in ("a", "b", "c"):
-        await miners.beat(name, 60)
-    assert await redis.command("GET", NAMES.miner_instance_key("a")) == b"42"
-    await redis.command("DEL", NAMES.miner_instance_key("b"))
-    assert await miners.alive() == ["a", "c"]
-    await miners.leave("a")
-    assert await miners.alive() == ["c"]
-    assert await redis.command("SMEMBERS", NAMES.miner_active_set_key) == [b"c"]
 
 
 async def test_rebroadcast_index_names_what_there_is(redis: Redis) -> None:

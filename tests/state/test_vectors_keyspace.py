@@ -10,7 +10,8 @@ import pytest
 from relayminer.protocol.pb import application_pb2, proof_pb2, session_pb2, shared_pb2
 from relayminer.smst import Trie
 from relayminer.state import json_forms
-from relayminer.state.leases import Lease, LivingMiners
+from relayminer.state.leases import Lease
+from relayminer.state.living import LivingMiners
 from relayminer.state.log_reader import LogReader
 from relayminer.state.meter import MeterStore
 from relayminer.state.names import KeyNames
@@ -130,7 +131,8 @@ async def test_leases_and_logs_of_a_go_fleet(redis: Redis, file: str) -> None:
     holder = await lease.holder()
     assert holder is not None
     assert holder.owner == "miner-a"
-    assert await LivingMiners(redis, NAMES).alive() == ["miner-a"]
+    living = await LivingMiners(redis, NAMES).meet("ours", 5, [supplier])
+    assert living == {"miner-a": None, "ours": {supplier}}
     await redis.command("DEL", NAMES.miner_claim_key(supplier))
     assert await lease.acquire()
     reader = LogReader(redis, NAMES, "ours")

@@ -1,11 +1,15 @@
--- Frees a lease whose holder is known to be dead.
+-- Frees leases whose holder is known to be dead, and tells those who wait for one.
 --
--- Keys:      KEYS[1] lease.
--- Arguments: ARGV[1] the dead owner's id.
--- Reply:     1, or 0 when the lease is free or somebody else's.
--- Invariant: only the dead owner's lease is deleted; the next holder gets a new fencing token, so
+-- Keys:      KEYS[...] leases.
+-- Arguments: ARGV[1] the dead owner's id, ARGV[2] channel.
+-- Reply:     how many were the dead one's.
+-- Invariant: only the dead owner's leases are deleted; the next holder gets a new fencing token, so
 --            whatever of the dead one is still on its way changes nothing.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  return 0
+local freed = 0
+for _, lease in ipairs(KEYS) do
+  if redis.pcall('GET', lease) == ARGV[1] then
+    freed = freed + redis.call('DEL', lease)
+    redis.call('PUBLISH', ARGV[2], lease)
+  end
 end
-return redis.call('DEL', KEYS[1])
+return freed
