@@ -99,6 +99,10 @@ class Bridge(Protocol):
         """
         ...
 
+    def delivered(self) -> None:
+        """The last request is with the backend."""
+        ...
+
     def undelivered(self) -> None:
         """The last request did not reach the backend: its charge is given back."""
         ...

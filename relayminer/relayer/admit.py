@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MAX_SESSION_BLOCKS = 10_000
 MAX_HEIGHT_DISTANCE = 10_000
 _INVALID = "invalid relay request: body must be a valid RelayRequest protobuf"
-_NO_ENVELOPE = HttpRequest("", "")
+_NO_HEADERS: dict[str, tuple[str, ...]] = {}
 
 
 class Admission:
@@ -139,7 +139,7 @@ class Admission:
             raise RefusedError(400, "missing session header", "invalid_relay_request")
         return Relay(
             request,
-            _NO_ENVELOPE,
+            HttpRequest("", "", _NO_HEADERS, request.payload),
             route,
             headers,
             arrival_height=self._moment.height,

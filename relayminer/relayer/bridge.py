@@ -19,6 +19,7 @@ from relayminer.protocol.envelope import HttpResponse, encode_http_response
 from relayminer.protocol.errors import ProtocolError
 from relayminer.protocol.pb.service_pb2 import RelayMinerError
 from relayminer.protocol.relay import sign_response
+from relayminer.relayer.bridge_turns import turns_of
 from relayminer.relayer.errors import InvalidRelayError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
     from relayminer.protocol.signature import SigningKey
     from relayminer.relayer.admit import Admission
     from relayminer.relayer.bridge_metrics import ServiceBridgeMetrics
+    from relayminer.relayer.forward_traffic import Permit
     from relayminer.relayer.meter import Meter
     from relayminer.relayer.relay import Relay, SessionContext
     from relayminer.relayer.replay import ReplayGuard
     from relayminer.relayer.routes import Route
+    from relayminer.relayer.simulate import Simulator
 
+MESSAGE_TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
 SERVICE_RESTART: Final = 1012
 TRY_AGAIN_LATER: Final = 1013
@@ -59,9 +63,19 @@ class BridgeStages:
         check: whether relays can be logged now; RefusedError when not.
         replays: refuses requests that were answered; None when they are relays like any other.
         record: logs a relay; True when it is mined, False when its charge was given back.
+        simulator: admits simulated relays; None when the feature is off.
     """
 
-    __slots__ = ("admission", "check", "keys", "meter", "moment", "record", "replays")
+    __slots__ = (
+        "admission",
+        "check",
+        "keys",
+        "meter",
+        "moment",
+        "record",
+        "replays",
+        "simulator",
+    )
 
     def __init__(
         self,
@@ -72,8 +86,10 @@ class BridgeStages:
         check: Callable[[], None],
         record: Callable[..., Awaitable[bool]],
         replays: ReplayGuard | None,
+        simulator: Simulator | None = None,
     ) -> None:
         self.replays = replays
+        self.simulator = simulator
         self.check = check
         self.admission = admission
         self.meter = meter
@@ -82,15 +98,22 @@ class BridgeStages:
         self.record = record
 
 
-class _Accepted:
-    """A request that was let through."""
+class Accepted:
+    """A request that was let through.
 
-    __slots__ = ("charged", "context", "relay")
+    Attributes:
+        context: None of a simulated relay: its session never was.
+        charged: it was paid for.
+        permit: its place at the backend, where places are counted.
+    """
 
-    def __init__(self, relay: Relay, context: SessionContext, *, charged: bool) -> None:
+    __slots__ = ("charged", "context", "permit", "relay")
+
+    def __init__(self, relay: Relay, context: SessionContext | None) -> None:
         self.relay = relay
         self.context = context
-        self.charged = charged
+        self.charged = False
+        self.permit: Permit | None = None
 
 
 class OpenBridge:
@@ -117,8 +140,9 @@ class OpenBridge:
         self._headers = headers
         self._metrics = metrics
         self._forget = forget
-        self._unanswered: deque[_Accepted] = deque()
-        self._latest: _Accepted | None = None
+        self._unanswered: deque[Accepted] = deque()
+        self._latest: Accepted | None = None
+        self._turns = turns_of(route)
         self._draining = False
         self.ended = trio.Event()
         self.ending: BridgeEnd | None = None
@@ -128,7 +152,9 @@ class OpenBridge:
     @property
     def grace_end_height(self) -> int:
         """The last height of the latest request's session and grace; 0 before the first."""
-        return 0 if self._latest is None else self._latest.context.grace_end_height
+        if self._latest is None or self._latest.context is None:
+            return 0
+        return self._latest.context.grace_end_height
 
     async def request(self, message: bytes) -> bytes | None:
         """A client's message, admitted and charged: its payload; None when it was refused."""
@@ -138,9 +164,10 @@ class OpenBridge:
             await self.ended.wait()
         if self.ending is not None:
             return None
-        metrics = self._route.metrics
-        metrics.received.value += 1
-        metrics.request_bytes.observe(len(message))
+        if len(message) > self._route.max_message_bytes:
+            self.end(MESSAGE_TOO_BIG, "message too big")
+            return None
+        self._count_request(message)
         try:
             accepted = await self._accept(message)
         except RefusedError as refusal:
@@ -155,6 +182,9 @@ class OpenBridge:
         self._unanswered.append(accepted)
         self._latest = accepted
         return accepted.relay.request.payload
+
+    def delivered(self) -> None:
+        """The last request is with the backend."""
 
     def undelivered(self) -> None:
         """The last request did not reach the backend: its charge is given back."""
@@ -212,6 +242,11 @@ class OpenBridge:
         if not self._unanswered:
             self._restart()
 
+    def release_turns(self, now: float) -> None:
+        """Requests that nobody answers (notifications) hold no place at the backend for ever."""
+        if self._turns is not None:
+            self._turns.release(now)
+
     def give_up(self) -> None:
         """The drain has taken long enough."""
         self._restart()
@@ -223,24 +258,34 @@ class OpenBridge:
         if self.ending is None:
             self.ending = ending
             self.ended.set()
+            if self._turns is not None:
+                self._turns.close()
 
-    async def _accept(self, message: bytes) -> _Accepted:
+    def _count_request(self, message: bytes) -> None:
+        metrics = self._route.metrics
+        metrics.received.value += 1
+        metrics.request_bytes.observe(len(message))
+
+    async def _accept(self, message: bytes) -> Accepted:
         stages = self._stages
         stages.check()
         relay = stages.admission.decode_message(message, self._route, self._headers)
         await stages.admission.open_message(relay)
         self._check_same(relay)
+        if self._turns is not None:
+            self._turns.check(relay)
         context = await stages.admission.verify(relay)
-        if stages.replays is None:
-            charged = await stages.meter.take(relay, context)
-            return _Accepted(relay, context, charged=charged)
-        stages.replays.enter(relay)
+        accepted = Accepted(relay, context)
         try:
-            charged = await stages.meter.take(relay, context)
+            if stages.replays is not None:
+                stages.replays.enter(relay)
+            accepted.charged = await stages.meter.take(relay, context)
+            if self._turns is not None:
+                accepted.permit = await self._turns.enter(relay)
         except BaseException:
-            stages.replays.forget(relay)
+            self._give_back(accepted)
             raise
-        return _Accepted(relay, context, charged=charged)
+        return accepted
 
     def _check_same(self, relay: Relay) -> None:
         """K-5: one service, one supplier, one application on one connection."""
@@ -254,13 +299,23 @@ class OpenBridge:
         if relay.application != first.application:
             raise InvalidRelayError("the application is not the connection's")
 
-    async def _emit(self, latest: _Accepted, message: bytes) -> bytes:
+    def _answered(self) -> Accepted | None:
+        """The request that a message is the answer to; None for a push."""
+        if not self._unanswered:
+            return None
+        accepted = self._unanswered.popleft()
+        self._leave(accepted)
+        return accepted
+
+    async def _emit(self, latest: Accepted, message: bytes) -> bytes:
         stages, height = self._stages, self._stages.moment.height
-        if self._unanswered:
-            accepted = self._unanswered.popleft()
-            relay, context, charged = accepted.relay, accepted.context, accepted.charged
+        answered = self._answered()
+        relay, context = (answered or latest).relay, (answered or latest).context
+        if context is None:
+            raise RefusedError(500, "no session", "internal_error")
+        if answered is not None:
+            charged = answered.charged
         else:
-            relay, context = latest.relay, latest.context
             if height > context.grace_end_height:
                 self.expire()
                 raise _expired()
@@ -291,7 +346,7 @@ class OpenBridge:
         except (ProtocolError, KeyError) as error:
             raise RefusedError(500, "failed to sign response", "signing_error") from error
 
-    def _notice(self, latest: _Accepted) -> bytes | None:
+    def _notice(self, latest: Accepted) -> bytes | None:
         key = self._stages.keys.get(latest.relay.supplier)
         if key is None:
             return None
@@ -299,11 +354,16 @@ class OpenBridge:
         header = latest.relay.request.meta.session_header
         return codec.encode(sign_response(header, _EXPIRED_PAYLOAD, key, error=error))
 
-    def _give_back(self, accepted: _Accepted) -> None:
+    def _give_back(self, accepted: Accepted) -> None:
+        self._leave(accepted)
         if self._stages.replays is not None:
             self._stages.replays.forget(accepted.relay)
-        if accepted.charged:
+        if accepted.charged and accepted.context is not None:
             self._stages.meter.refund(accepted.relay, accepted.context)
+
+    def _leave(self, accepted: Accepted) -> None:
+        if self._turns is not None and accepted.permit is not None:
+            self._turns.leave(accepted.permit)
 
     def _refused(self, refusal: RefusedError) -> None:
         self._route.metrics.rejected(refusal.reason).value += 1

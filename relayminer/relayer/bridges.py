@@ -18,6 +18,7 @@ from relayminer.net.url import request_target
 from relayminer.plugin import BackendTarget, BridgeLimits
 from relayminer.relayer.bridge import OpenBridge
 from relayminer.relayer.bridge_metrics import BridgeMetrics, ServiceBridgeMetrics
+from relayminer.relayer.bridge_simulated import SimulatedBridge
 from relayminer.relayer.errors import RefusedError, no_backend
 
 if TYPE_CHECKING:
@@ -93,13 +94,18 @@ class Bridges:
         """
         route, pool = self._find(call)
         wire = await self._connect(route, pool, call, connect)
-        bridge = OpenBridge(
+        made = (
             self._stages,
             route,
             call.headers,
             self._metrics_of(route.service),
             lambda bridge: self._forget(bridge, wire),
         )
+        simulator = self._stages.simulator
+        key_id = "" if simulator is None else simulator.key_id(call.headers)
+        bridge = OpenBridge(*made)
+        if simulator is not None and key_id:
+            bridge = SimulatedBridge(simulator, key_id, *made)
         self._open.add(bridge)
         if self._give_up_at is not None:
             bridge.drain()
@@ -110,13 +116,16 @@ class Bridges:
         seen = 0
         while True:
             await trio.sleep(SWEEP_SECONDS)
+            now = trio.current_time()
+            for bridge in list(self._open):
+                bridge.release_turns(now)
             height = self._stages.moment.height
             if height != seen:
                 seen = height
                 for bridge in list(self._open):
                     if 0 < bridge.grace_end_height < height:
                         bridge.expire()
-            if self._give_up_at is not None and trio.current_time() >= self._give_up_at:
+            if self._give_up_at is not None and now >= self._give_up_at:
                 for bridge in list(self._open):
                     bridge.give_up()
 

@@ -112,6 +112,18 @@ class Traffic:
         for lane in lanes.all if lanes else ():
             metrics.waiting.bind(service, lane.name).read = _reader(lane.queue)
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether anything here waits or is refused: a response cache alone lets all pass."""
+        return self.queue is not None or self.lanes is not None
+
+    def has_room(self, relay: Relay) -> bool:
+        """Whether the relay could go at once."""
+        plan = self._plan(relay)
+        if plan is not None and plan.lane is not None and not plan.lane.queue.has_room:
+            return False
+        return self.queue is None or self.queue.has_room
+
     def check(self, relay: Relay) -> None:
         """Refuse, before any curve work, a relay for which there will be no turn in time.
 

@@ -74,6 +74,11 @@ class FairQueue:
             return self._max_wait_seconds
         return max(self._average_seconds or _FIRST_GUESS_SECONDS, _LEAST_WAIT_SECONDS)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more could go at once."""
+        return self.in_flight < self.max_in_flight and not self.waiting
+
     def check(self, key: str) -> None:
         """Refuse early who has no prospect of being served in time.
 
@@ -89,7 +94,7 @@ class FairQueue:
         Raises:
             RefusedError: 503, there is none in time.
         """
-        if self.in_flight < self.max_in_flight and not self.waiting:
+        if self.has_room:
             self.in_flight += 1
             return self._clock()
         if not self._has_prospect(key):

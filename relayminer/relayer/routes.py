@@ -62,6 +62,8 @@ class Route:
     fixed_names: frozenset[bytes]
     max_attempts: int
     max_body_bytes: int
+    max_message_bytes: int
+    """Of a client in a conversation."""
     max_response_bytes: int
     timeouts: Timeouts
     eager: bool
@@ -176,6 +178,7 @@ class RouteBuilder:
             fixed_names=frozenset(name.lower() for name, _ in fixed),
             max_attempts=1 + (backend.max_retries if backend is not None else 0),
             max_body_bytes=settings.max_body_bytes or common.max_body_bytes,
+            max_message_bytes=settings.max_body_bytes or common.websocket.max_message_bytes,
             max_response_bytes=common.max_response_bytes,
             timeouts=timeouts,
             eager=(settings.validation_mode or common.validation_mode) == EAGER,

@@ -234,6 +234,7 @@ class RelayerService:
             publisher.check,
             self.engine.record,
             self.engine.replays,
+            None if self.engine.simulated is None else self.engine.simulated.simulator,
         )
         return bridges_of(
             self.engine,

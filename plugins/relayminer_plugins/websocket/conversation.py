@@ -66,6 +66,8 @@ class Conversation:
         except ConnectionClosed:
             self._bridge.undelivered()
             self._bridge.end(INTERNAL_ERROR, "backend write failed")
+        else:
+            self._bridge.delivered()
 
     async def _from_backend(self, message: bytes, text: bool) -> None:
         answer = await self._bridge.answer(message)
