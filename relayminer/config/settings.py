@@ -168,7 +168,8 @@ class ServiceSettings:
     validation_mode: str = ""
     """`eager` or `optimistic`; empty takes `relayer.validation_mode`."""
     max_body_bytes: int = 0
-    """Largest request body in bytes; 0 takes `relayer.max_body_bytes`."""
+    """Largest request in bytes, over every transport; 0 takes `relayer.max_body_bytes`, in
+    conversations `relayer.websocket.max_message_bytes`."""
     request_timeout_seconds: float = 0.0
     """Time for the whole backend exchange, retries included; 0 takes the profile's."""
     response_header_timeout_seconds: float = 0.0
@@ -202,7 +203,8 @@ class WebSocketSettings:
     """Conversations, on both sides of the relayer (relayer.md 3.2)."""
 
     max_message_bytes: int = 15_728_640
-    """Of a message either way; a larger one ends the conversation with 1009."""
+    """Of a message either way; a larger one ends the conversation with 1009. A service's
+    `max_body_bytes` sets a limit of its own for what clients send."""
     ping_interval_seconds: float = 27.0
     read_timeout_seconds: float = 30.0
     """A side that sends neither a message nor a pong for so long is gone."""

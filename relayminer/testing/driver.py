@@ -100,7 +100,7 @@ class TransportDriver(Protocol):
         ...
 
     def oversize_bytes(self, max_body_bytes: int) -> int:
-        """The size of a payload that is too large when `relayer.max_body_bytes` is this."""
+        """The size of a payload that is too large for a service with this `max_body_bytes`."""
         ...
 
     def payload(self, number: int) -> bytes:

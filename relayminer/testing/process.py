@@ -150,6 +150,7 @@ class ProcessStands:
         service = {
             "default_backend": self.driver.backend_type,
             "backends": {self.driver.backend_type: {"url": backend.url}},
+            "max_body_bytes": wanted.max_body_bytes,
         }
         return {
             "home": "node",

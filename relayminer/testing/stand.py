@@ -215,6 +215,7 @@ class LocalStands:
             settings,
             backend_type=self.driver.backend_type,
             max_body_bytes=wanted.max_body_bytes,
+            service={"max_body_bytes": wanted.max_body_bytes},
             drain_seconds=wanted.drain_seconds,
         )
         async with (

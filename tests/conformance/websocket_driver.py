@@ -157,8 +157,8 @@ class WebSocketDriver:
     backend_type = "websocket"
 
     def oversize_bytes(self, max_body_bytes: int) -> int:
-        """WebSocket has a limit of its own: 15 MiB a message (relayer.md 3.2)."""
-        return max(max_body_bytes, 15 * 1024 * 1024)
+        """The payload alone is too large then."""
+        return max_body_bytes
 
     def payload(self, number: int) -> bytes:
         """A JSON-RPC call without an envelope."""

@@ -117,11 +117,19 @@ async def test_a_node_that_vanishes_is_1001_for_the_client(redis_url: str) -> No
         assert budget_left(b) == 200
 
 
+def small_service(url: str) -> RelayerSettings:
+    """The same for what clients send to this service."""
+    return configure(url, service={"max_body_bytes": LIMIT})
+
+
+@pytest.mark.parametrize("limited", [small, small_service])
 @pytest.mark.parametrize("too_many", [0, 1])
-async def test_a_message_above_the_limit_is_1009(redis_url: str, too_many: int) -> None:
+async def test_a_message_above_the_limit_is_1009(
+    redis_url: str, too_many: int, limited: Callable[[str], RelayerSettings]
+) -> None:
     """The limit itself is accepted, one byte more is not; the node is told the same."""
     node = Node()
-    async with websocket_bench(redis_url, node, configure=small) as b:
+    async with websocket_bench(redis_url, node, configure=limited) as b:
         socket = await connect(b)
         length = len(message(b.chain, b"x" * 1_000))
         body = message(b.chain, b"x" * (1_000 + LIMIT - length + too_many))
