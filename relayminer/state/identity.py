@@ -93,7 +93,7 @@ async def free_leases(
     keys = [names.global_leader_key, *map(names.miner_claim_key, suppliers)]
     try:
         for owner in dead:
-            for some in chunks(keys, LEASES_PER_SCRIPT):
+            for some in chunks(keys, 1 if redis.is_cluster else LEASES_PER_SCRIPT):
                 freed += int(await redis.script(FREE, some, (owner, names.lease_news_channel)))
             await LivingMiners(redis, names).leave(owner)
     except StateError as error:

@@ -145,6 +145,10 @@ class Lease:
         if ours:
             self._held_until = asked_at + self.ttl_seconds
 
+    def unseen(self, reason: str) -> None:
+        """Nobody could be asked about it alone: who has it is not known."""
+        self.other = Holder(reason, None)
+
 
 def _holder(owner: bytes, remaining_ms: int) -> Holder:
     remaining_seconds = remaining_ms / 1000 if remaining_ms >= 0 else None
@@ -160,22 +164,46 @@ async def sweep(
 ) -> None:
     """Looks at all leases of an owner: prolongs those held, takes those of `take` that are free.
 
-    What came of it is in each lease. All of them have one owner and one life.
+    What came of it is in each lease. All of them have one owner and one life. In a cluster, where
+    the keys of two suppliers are in different slots, each lease has a script of its own, and all
+    of them leave together.
 
     Raises:
-        StateError: some could not be looked at; they are what they were, until their time is up.
+        StateError: none could be looked at; they are what they were, until their time is up.
     """
     wanted = set(take)
-    for some in chunks(leases, LEASES_PER_SCRIPT):
-        asked_at = trio.current_time()
-        wishes = [lease.wish(take=lease in wanted) for lease in some]
-        replies = await redis.script(
-            SWEEP,
-            [key for lease in some for key in lease.keys],
-            (some[0].owner, max(1, int(some[0].ttl_seconds * 1000)), *wishes),
-            timeout_seconds=timeout_seconds,
-        )
-        if len(replies) != len(some):
-            raise StateError(f"{len(replies)} answers about {len(some)} leases")
-        for lease, wished, reply in zip(some, wishes, replies, strict=True):
-            lease.learn(wished, reply, asked_at)
+    if not redis.is_cluster:
+        for some in chunks(leases, LEASES_PER_SCRIPT):
+            await _sweep(redis, some, wanted, timeout_seconds)
+        return
+    failed: list[StateError] = []
+
+    async def one(lease: Lease) -> None:
+        try:
+            await _sweep(redis, [lease], wanted, timeout_seconds)
+        except StateError as error:
+            lease.unseen(str(error))
+            failed.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for lease in leases:
+            nursery.start_soon(one, lease)
+    if failed and len(failed) == len(leases):
+        raise failed[0]
+
+
+async def _sweep(
+    redis: Redis, leases: Sequence[Lease], take: Collection[Lease], timeout_seconds: float | None
+) -> None:
+    asked_at = trio.current_time()
+    wishes = [lease.wish(take=lease in take) for lease in leases]
+    replies = await redis.script(
+        SWEEP,
+        [key for lease in leases for key in lease.keys],
+        (leases[0].owner, max(1, int(leases[0].ttl_seconds * 1000)), *wishes),
+        timeout_seconds=timeout_seconds,
+    )
+    if len(replies) != len(leases):
+        raise StateError(f"{len(replies)} answers about {len(leases)} leases")
+    for lease, wished, reply in zip(leases, wishes, replies, strict=True):
+        lease.learn(wished, reply, asked_at)
