@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from relayminer.net.dial import dial
+from relayminer.net.dial import TLS_SCHEMES, dial
 from relayminer.net.errors import (
     BadRequestError,
     NetError,
@@ -18,10 +18,10 @@ from relayminer.net.errors import (
 )
 from relayminer.net.response import Response, ResponseParser
 from relayminer.net.response_stream import ResponseStream, media_type
+from relayminer.net.tls import ClientTls, client_context
 from relayminer.net.wire import RECEIVE_BYTES, AnyWire
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable
 
     from relayminer.net.http1 import Headers
@@ -90,7 +90,7 @@ class HttpPool:
         max_idle_connections: int = 1_000,
         dial_timeout_seconds: float = 5.0,
         idle_seconds: float = 90.0,
-        tls: ssl.SSLContext | None = None,
+        tls: ClientTls | None = None,
     ) -> None:
         self._origin = origin
         self._watchdog = watchdog
@@ -98,6 +98,9 @@ class HttpPool:
         self._dial_timeout_seconds = dial_timeout_seconds
         self._max_idle_connections = max_idle_connections
         self._idle_seconds = idle_seconds
+        if tls is None and origin.scheme in TLS_SCHEMES:
+            # Reading the system's certificates takes longer than the whole handshake.
+            tls = ClientTls(client_context())
         self._tls = tls
         self._idle: deque[_Connection] = deque()
         self._waiting: deque[trio.Event] = deque()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from typing import TYPE_CHECKING
 
 import trio
 
 from relayminer.net.errors import DialTimeoutError, WireError
-from relayminer.net.wire import AnyWire, TlsWire, Wire
+from relayminer.net.tls import ClientTls, client_context
+from relayminer.net.tls_wire import TlsWire
+from relayminer.net.wire import Wire
 
 if TYPE_CHECKING:
     from relayminer.net.url import Origin
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
 TLS_SCHEMES = frozenset({"https", "wss"})
 
 
-async def dial(
-    origin: Origin, *, timeout_seconds: float, tls: ssl.SSLContext | None = None
-) -> AnyWire:
+async def dial(origin: Origin, *, timeout_seconds: float, tls: ClientTls | None = None) -> Wire:
     """Connect to `origin`, with TLS where its scheme says so.
+
+    Args:
+        origin: where.
+        timeout_seconds: for TCP and TLS together.
+        tls: for https and wss; None believes whom the system believes, and takes long to set up.
 
     Raises:
         DialTimeoutError: no connection within `timeout_seconds`.
@@ -28,25 +32,30 @@ async def dial(
     """
     try:
         with trio.fail_after(timeout_seconds):
-            stream = await trio.open_tcp_stream(origin.host, origin.port)
+            connected = _detached(await trio.open_tcp_stream(origin.host, origin.port))
             if origin.scheme not in TLS_SCHEMES:
-                return Wire(_detached(stream))
-            context = tls if tls is not None else ssl.create_default_context()
-            secure = trio.SSLStream(
-                stream, context, server_hostname=origin.host, https_compatible=True
-            )
+                return Wire(connected)
             try:
-                await secure.do_handshake()
+                return await _secured(connected, origin, tls or ClientTls(client_context()))
             except BaseException:
-                stream.socket.close()
+                connected.close()
                 raise
-            return TlsWire(secure)
     except trio.TooSlowError:
         raise DialTimeoutError(
             f"no connection to {origin.authority} within {timeout_seconds:g} s"
         ) from None
-    except (OSError, trio.BrokenResourceError, ssl.SSLError) as error:
+    except (OSError, WireError) as error:
         raise WireError(f"no connection to {origin.authority}: {_reason(error)}") from error
+
+
+async def _secured(connected: socket.socket, origin: Origin, tls: ClientTls) -> TlsWire:
+    wire = TlsWire(connected, tls.context, server_name=tls.server_name or origin.host)
+    try:
+        await wire.handshake()
+    except BaseException:
+        wire.close()
+        raise
+    return wire
 
 
 def _detached(stream: trio.SocketStream) -> socket.socket:
@@ -55,7 +64,7 @@ def _detached(stream: trio.SocketStream) -> socket.socket:
 
 
 def _reason(error: BaseException) -> BaseException:
-    reason = error.__cause__ or error
+    reason = error if isinstance(error, WireError) else error.__cause__ or error
     while isinstance(reason, BaseExceptionGroup):
         reason = reason.exceptions[0]
     return reason

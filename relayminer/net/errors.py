@@ -33,6 +33,10 @@ class BadResponseError(NetError):
     """The answer is not HTTP/1.1."""
 
 
+class TlsSetupError(NetError):
+    """A certificate, a key or a list of authorities that cannot be used."""
+
+
 class BadUrlError(NetError):
     """A URL that cannot be used: what is wrong with it is the text."""
 

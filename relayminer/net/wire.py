@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import socket
-import ssl
 from typing import Protocol
 
 import trio
@@ -192,57 +191,3 @@ class Wire:
             notify_closing(self._descriptor)
             self._descriptor = -1
         return owned
-
-    def stream(self) -> trio.SocketStream:
-        """Hand the socket over as a Trio stream; the wire is closed for us."""
-        return trio.SocketStream(trio.socket.from_stdlib_socket(self.detach()))
-
-
-class TlsWire:
-    """The same over TLS, for backends and nodes that speak it."""
-
-    __slots__ = ("_raw", "_stream", "expired", "expires_at")
-
-    def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
-        self._stream = stream
-        self._raw = stream.transport_stream.socket
-        self.expires_at = math.inf
-        self.expired = False
-
-    async def receive(self, limit: int = RECEIVE_BYTES) -> bytes:
-        """As `Wire.receive`."""
-        try:
-            data = bytes(await self._stream.receive_some(limit))
-        except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
-            raise self._error(error) from error
-        if not data and self.expired:
-            raise WireTimeoutError("the peer was silent for too long")
-        return data
-
-    async def send(self, data: bytes) -> None:
-        """As `Wire.send`."""
-        try:
-            await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
-            raise self._error(error) from error
-
-    def _error(self, error: Exception) -> WireTimeoutError | WireError:
-        if self.expired:
-            return WireTimeoutError("the peer took longer than it was given")
-        return WireError(f"connection broken: {error.__cause__ or error}")
-
-    def is_stale(self) -> bool:
-        """As `Wire.is_stale`; a TLS record that waits while we idle is a farewell."""
-        return self._raw.is_readable()
-
-    def expire(self) -> None:
-        """As `Wire.expire`."""
-        self.expired = True
-        try:
-            self._raw.shutdown(trio.socket.SHUT_RDWR)
-        except OSError:
-            return
-
-    def close(self) -> None:
-        """Give the socket back without the closing handshake, which could block."""
-        self._raw.close()

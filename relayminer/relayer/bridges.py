@@ -6,7 +6,6 @@ failover, `base_path` and authentication (K-12).
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -14,6 +13,7 @@ import trio
 
 from relayminer.net.dial import TLS_SCHEMES, dial
 from relayminer.net.errors import NetError, WireTimeoutError
+from relayminer.net.tls import ClientTls, client_context
 from relayminer.net.url import request_target
 from relayminer.plugin import BackendTarget, BridgeLimits
 from relayminer.relayer.bridge import OpenBridge
@@ -80,7 +80,7 @@ class Bridges:
         self._by_service: dict[str, ServiceBridgeMetrics] = {}
         self._open: set[OpenBridge] = set()
         self._give_up_at: float | None = None
-        self._tls: ssl.SSLContext | None = None
+        self._tls: ClientTls | None = None
         self._log = structlog.get_logger("relayminer.relayer")
 
     def __len__(self) -> int:
@@ -212,10 +212,10 @@ class Bridges:
             raise
         return wire
 
-    def _context(self, scheme: str) -> ssl.SSLContext | None:
+    def _context(self, scheme: str) -> ClientTls | None:
         if scheme in TLS_SCHEMES and self._tls is None:
             # Reading the system's certificates takes longer than the whole handshake.
-            self._tls = ssl.create_default_context()
+            self._tls = ClientTls(client_context())
         return self._tls
 
     def _forget(self, bridge: OpenBridge, wire: AnyWire) -> None:

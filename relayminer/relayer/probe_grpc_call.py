@@ -19,6 +19,7 @@ from h2.exceptions import ProtocolError
 
 from relayminer.net.dial import TLS_SCHEMES, dial
 from relayminer.net.errors import BadResponseError, WireError
+from relayminer.net.tls import ClientTls
 
 if TYPE_CHECKING:
     import ssl
@@ -62,8 +63,9 @@ class UnaryCall:
         """
         tls = None
         if origin.scheme in TLS_SCHEMES:
-            tls = self._make_tls()
-            tls.set_alpn_protocols(["h2"])
+            context = self._make_tls()
+            context.set_alpn_protocols(["h2"])
+            tls = ClientTls(context)
         wire = await dial(origin, timeout_seconds=timeout_seconds, tls=tls)
         try:
             return await _Conversation(wire).ask(origin, path, message, headers)

@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import ssl
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from relayminer.net.tls import server_context
+from relayminer.testing.certificates import Authority
 from tests.websocket.kit import Node, ask, configure, connect, refusal, websocket_bench
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
     import pytest
 
     from relayminer.config.settings import RelayerSettings
-
-
-def certificate(folder: Path) -> Path:
-    """A certificate for 127.0.0.1 that vouches for itself, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "node")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "node.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
 
 
 @attrs.define(eq=False)
@@ -106,11 +71,10 @@ async def test_a_node_behind_tls_is_reached(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its certificate is checked against the system's, and its farewell is heard."""
-    pem = certificate(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pem)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    front = TlsFront(Node(), context)
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    node = authority.issue()
+    front = TlsFront(Node(), server_context(node.certificate, node.key))
     async with trio.open_nursery() as nursery:
         await nursery.start(front.run)
 
@@ -131,9 +95,8 @@ async def test_a_node_behind_tls_is_reached(
 
 async def test_a_node_that_nobody_vouches_for_is_503(redis_url: str, tmp_path: Path) -> None:
     """An unknown certificate is no backend."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate(tmp_path))
-    front = TlsFront(Node(), context)
+    node = Authority(tmp_path).issue()
+    front = TlsFront(Node(), server_context(node.certificate, node.key))
 
     async with trio.open_nursery() as nursery:
         await nursery.start(front.run)
