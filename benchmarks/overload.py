@@ -227,9 +227,15 @@ def _relayer(directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and judge: the exit status is 1 when anything that is asked was missed."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    Console().print(table(measure(seconds).figures()))
+    figures = measure(seconds).figures()
+    console = Console()
+    console.print(table(figures))
+    missed = [figure.name for figure in figures if figure.kept is False]
+    console.print(f"verdict: missed {', '.join(missed)}" if missed else "verdict: all kept")
+    if missed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

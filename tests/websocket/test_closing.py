@@ -391,6 +391,23 @@ async def test_a_side_that_is_silent_is_gone(redis_url: str) -> None:
         await silent.aclose()
 
 
+async def test_a_node_that_is_silent_is_gone(redis_url: str) -> None:
+    """The other way round: a node that answers no ping; the client is told 1001."""
+
+    def brisk(url: str) -> RelayerSettings:
+        times = WebSocketSettings(
+            ping_interval_seconds=0.1, read_timeout_seconds=0.4, close_timeout_seconds=0.2
+        )
+        return configure(url, websocket=times)
+
+    async def talk(socket: FrameSocket) -> None:
+        socket.answers_pings = False
+        await socket.receive()
+
+    async with websocket_bench(redis_url, Node(talk), configure=brisk) as b:
+        assert await closing(await connect(b)) == (1001, "peer disconnected")
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
