@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from relayminer.telemetry.metrics import UNKNOWN
+
 if TYPE_CHECKING:
     from relayminer.net.http1 import Headers, HttpLimits, Request
     from relayminer.net.wire import Wire
@@ -32,9 +34,10 @@ class RelayCall:
         grpc: whether it came as a gRPC call, for which two rules differ (relayer.md 4.2, 4.3):
             without `rpc-type` the backend request's own content type may choose the gRPC backend,
             and a backend that cannot be reached is answered with a signed error response.
+        service: its label in metrics, set by the engine; "unknown" until it is one of ours.
     """
 
-    __slots__ = ("body", "grpc", "headers", "may_compress", "transport")
+    __slots__ = ("body", "grpc", "headers", "may_compress", "service", "transport")
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class RelayCall:
         self.transport = transport
         self.may_compress = may_compress
         self.grpc = grpc
+        self.service = UNKNOWN
 
 
 class RelayAnswer:
@@ -179,16 +183,19 @@ class Engine(Protocol):
         """The transport that takes this one request (gRPC-Web), None for a relay over HTTP."""
         ...
 
-    def signs_for(self, supplier: str) -> bool:
-        """Whether the supplier's key is loaded here."""
+    def undelivered(self, call: RelayCall) -> None:
+        """Count an answer to `call` that its client did not take; the relay stays logged."""
         ...
 
     def status(self, path: str) -> RelayAnswer | None:
         """The answer to `/health`, `/ready` and `/ready/{service}`; None for any other path."""
         ...
 
-    def refuse(self, status: int, message: str, *, reason: str) -> RelayAnswer:
-        """The answer to bytes that never became a relay; counted as rejected for `reason`."""
+    def refuse(self, status: int, message: str, *, reason: str, grpc: bool = False) -> RelayAnswer:
+        """The answer to bytes that never became a relay; counted as rejected for `reason`.
+
+        `grpc` counts it among the errors of gRPC calls too.
+        """
         ...
 
 

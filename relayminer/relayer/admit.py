@@ -101,8 +101,6 @@ class Admission:
             if name == b"rpc-type":
                 rpc_type = value
                 break
-        if call.grpc and not rpc_type and _is_grpc(http):
-            rpc_type = b"grpc"
         return Relay(
             request,
             http,
@@ -267,14 +265,6 @@ class Admission:
         except RingError as error:
             self._metrics.validation_failures.bind(relay.service, "signature").value += 1
             raise InvalidRelayError(f"ring signature verification failed: {error}") from error
-
-
-def _is_grpc(http: HttpRequest) -> bool:
-    """Whether the backend request says of itself that it is a gRPC call (relayer.md 4.3)."""
-    for name, values in http.headers.items():
-        if name.lower() == "content-type" and values:
-            return values[0].startswith("application/grpc")
-    return False
 
 
 def plausible_heights(start: int, end: int, height: int) -> bool:

@@ -12,7 +12,6 @@ from relayminer.plugin import RelayAnswer, StreamAnswer
 from relayminer.plugin.bridges import BridgeLimits
 from relayminer.relayer.answer import error_answer, refusal_answer
 from relayminer.relayer.errors import RefusedError
-from relayminer.relayer.forward import UNREACHED
 from relayminer.relayer.metrics import unknown_route
 from relayminer.relayer.replay import ReplayError
 from relayminer.relayer.stream import NO_STREAM, STREAM_TYPES, StreamBrokenError
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from relayminer.relayer.admit import Admission
     from relayminer.relayer.background import Background
     from relayminer.relayer.bridges import Bridges
+    from relayminer.relayer.calls import Calls
     from relayminer.relayer.compress import Compressor
     from relayminer.relayer.forward import Forwarder
     from relayminer.relayer.meter import Meter
@@ -71,6 +71,7 @@ class RelayEngine:
         signer: Signer,
         publisher: Publisher,
         streamer: Streamer,
+        calls: Calls,
         simulated: SimulatedExchange | None = None,
         replays: ReplayGuard | None = None,
         compressor: Compressor | None = None,
@@ -89,6 +90,7 @@ class RelayEngine:
         self._signer = signer
         self._publisher = publisher
         self._streamer = streamer
+        self._calls = calls
         self.simulated = simulated
         self.replays = replays
         self._compressor = compressor
@@ -115,24 +117,28 @@ class RelayEngine:
         """The answer to a status page, None for any other path."""
         return self._pages.answer(path, draining=self.draining)
 
-    def refuse(self, status: int, message: str, *, reason: str) -> RelayAnswer:
+    def refuse(self, status: int, message: str, *, reason: str, grpc: bool = False) -> RelayAnswer:
         """The answer to bytes that never became a relay."""
         self._unknown.received.value += 1
         self._unknown.rejected(reason).value += 1
+        if grpc:
+            self._calls.metrics.errors.bind(UNKNOWN, reason).value += 1
         answer = error_answer(status, message)
         answer.reason = reason
         return answer
+
+    def undelivered(self, call: RelayCall) -> None:
+        """Count an answer that its client did not take."""
+        if call.grpc:
+            self._calls.failed(call, "send_error")
 
     def taker(self, request: Request) -> RequestTaker | None:
         """Who answers this request, when it is no relay in HTTP's own form."""
         for taker in self.takers:
             if taker.takes(request):
+                self._calls.count_web(request)
                 return taker
         return None
-
-    def signs_for(self, supplier: str) -> bool:
-        """Whether the supplier's key is loaded."""
-        return self._signer.has_key(supplier)
 
     async def bridge(self, call: BridgeCall, connect: Connect) -> Bridge | RelayAnswer:
         """A conversation, or the answer to a handshake that leads to none."""
@@ -187,7 +193,7 @@ class RelayEngine:
             if self.simulated is not None:
                 simulated = await self.simulated.serve(relay, sink)
                 if simulated is not None:
-                    return simulated
+                    return self._calls.simulated(simulated) if call.grpc else simulated
             relay.stream_types = NO_STREAM if sink is None else STREAM_TYPES
             route_metrics = relay.route.metrics
             route_metrics.received.value += 1
@@ -209,8 +215,7 @@ class RelayEngine:
             return self._refused_call(call, relay, refusal, route_metrics)
         except Exception:  # noqa: BLE001 - a client never sees a traceback, and one relay's accident ends no other
             self._log.exception("relay_failed")
-            route_metrics.rejected("internal_error").value += 1
-            return error_answer(500, "internal error")
+            return self._refused_call(call, relay, _accident(), route_metrics)
         else:
             return answer
         finally:
@@ -218,7 +223,7 @@ class RelayEngine:
 
     def _decode(self, call: RelayCall) -> Relay:
         try:
-            relay = self._admission.decode(call)
+            relay = (self._calls if call.grpc else self._admission).decode(call)
         except RefusedError:
             self._unknown.received.value += 1
             raise
@@ -235,21 +240,13 @@ class RelayEngine:
     def _observe(self, call: RelayCall, relay: Relay) -> None:
         relay.route.metrics.latency.observe(trio.current_time() - relay.arrived_at)
         if call.grpc:
-            self._metrics.grpc_relays.bind(relay.service).value += 1
+            self._calls.answered(call, relay)
 
     def _refused_call(
         self, call: RelayCall, relay: Relay | None, refusal: RefusedError, metrics: RouteMetrics
     ) -> RelayAnswer:
-        """A gRPC call learns under our signature that its backend was not reached."""
-        if not call.grpc:
-            return self._refused(refusal, metrics)
-        service = UNKNOWN if relay is None else relay.service
-        self._metrics.grpc_errors.bind(service, refusal.reason).value += 1
         answer = self._refused(refusal, metrics)
-        if relay is None or refusal.reason not in UNREACHED:
-            return answer
-        body = self._signer.sign_failure(relay, str(refusal.__cause__ or refusal))
-        return RelayAnswer(200, body, reason=refusal.reason)
+        return self._calls.refused(call, relay, refusal) if call.grpc else answer
 
     async def _serve_eagerly(
         self, relay: Relay, sink: AnswerSink | None
@@ -380,6 +377,7 @@ class RelayEngine:
     ) -> None:
         try:
             await self._publisher.publish(relay, context, entry)
+            relay.published = True
         except RefusedError:
             if charged:
                 self._meter.refund(relay, context)
@@ -399,6 +397,10 @@ def _content_type(headers: Headers) -> bytes:
                 return _JSON
             return value
     return _JSON
+
+
+def _accident() -> RefusedError:
+    return RefusedError(500, "internal error", "internal_error")
 
 
 def _retried(retries: int) -> Headers | None:

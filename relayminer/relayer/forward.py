@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 SERVER_ERROR = 500
 BACKEND_5XX = "backend_5xx"
-UNREACHED = frozenset({"backend_timeout", "backend_network_error"})
-"""Reasons of a refusal when no endpoint gave an answer."""
 
 
 class EndpointFailedError(RefusedError):

@@ -54,10 +54,6 @@ class RelayerMetrics:
         self.undeclared = counter(
             p + "undeclared_transport_served", "Transport not declared on chain", _ROUTE
         )
-        self.grpc_relays = counter(p + "grpc_relays", "Relays answered over gRPC", ("service_id",))
-        self.grpc_errors = counter(
-            p + "grpc_relay_errors", "gRPC relays refused", ("service_id", "reason")
-        )
         self.validation_failures = counter(
             p + "validation_failures", "Relays that break a rule", ("service_id", "reason")
         )

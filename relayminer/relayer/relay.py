@@ -107,6 +107,7 @@ class Relay:
         stream_types: media types of answers that are passed on while the backend writes them.
         once: what tells its replays, where they are refused.
         endpoint: whose answer is passed on so, and `retries` before it.
+        published: whether it was logged.
     """
 
     __slots__ = (
@@ -121,6 +122,7 @@ class Relay:
         "once",
         "outer_headers",
         "plan",
+        "published",
         "request",
         "retries",
         "route",
@@ -159,6 +161,7 @@ class Relay:
         self.endpoint: Endpoint | None = None
         self.retries = 0
         self.once: bytes | None = None
+        self.published = False
 
     @property
     def service(self) -> str:

@@ -18,6 +18,7 @@ from relayminer.relayer.background import Background
 from relayminer.relayer.book import SessionBook
 from relayminer.relayer.bridge import BridgeStages
 from relayminer.relayer.bridges import bridges_of
+from relayminer.relayer.calls import CallMetrics, Calls
 from relayminer.relayer.compress import compressor_of
 from relayminer.relayer.engine import RelayEngine
 from relayminer.relayer.forward_setup import forwarder_of
@@ -204,6 +205,13 @@ class RelayerService:
             forwarder=forwarder_of(settings, self.metrics),
             signer=signer,
             streamer=streamer,
+            calls=Calls(
+                routes=self.backends.routes,
+                keys=keys,
+                signer=signer,
+                moment=self._moment,
+                metrics=CallMetrics(metrics),
+            ),
             simulated=simulation,
             replays=replay_guard_of(settings, self._store, self._names, metrics),
             compressor=compressor_of(settings.response_compression),

@@ -64,25 +64,16 @@ class Signer:
         except (ProtocolError, KeyError) as error:
             raise RefusedError(500, "failed to sign response", "signing_error") from error
 
-    def has_key(self, supplier: str) -> bool:
-        """Whether the supplier's key is loaded."""
-        return supplier in self._keys
-
-    def sign_failure(self, relay: Relay, problem: str) -> bytes:
-        """A signed response that says that the backend was not reached (relayer.md 4.2, step 12).
+    def sign_failure(self, relay: Relay, text: str) -> bytes:
+        """A signed response that says that the backend gave none (relayer.md 4.2, step 12).
 
         It is never mined.
         """
-        body = json.dumps({"error": f"backend error: {problem}"}).encode()
+        body = json.dumps({"error": text}).encode()
         payload = encode_http_response(
             HttpResponse(500, {"Content-Type": ["application/json"]}, body)
         )
-        error = RelayMinerError(
-            codespace="relayer",
-            code=500,
-            description="the backend could not be reached",
-            message=problem,
-        )
+        error = RelayMinerError(code=500, description=text)
         header = relay.request.meta.session_header
         key = self._keys[relay.supplier]
         return codec.encode(sign_response(header, payload, key, error=error))

@@ -22,8 +22,7 @@ pytestmark = pytest.mark.conformance
 DRIVERS: dict[str, tuple[TransportDriver, ...]] = {
     "http": (HttpDriver(),),
     "websocket": (WebSocketDriver(),),
-    "http2": (Http2Driver(),),
-    "grpc": (GrpcDriver(), GrpcWebDriver()),
+    "grpc": (Http2Driver(), GrpcDriver(), GrpcWebDriver()),
 }
 INSTALLED = [transport.name for transport in load_transports()]
 

@@ -112,7 +112,7 @@ USED_ELSEWHERE = {
     r"'(pytestmark|pytest_[a-z_]+)'": "pytest reads them",
     r"'format_commands'": "click calls it",
     r"^plugins/relayminer_plugins/websocket/": "trio-websocket and wsproto call their subclasses",
-    r"^plugins/relayminer_plugins/grpc/(connection|streams)\.py:": "grpclib and h2 call theirs",
+    r"^plugins/relayminer_plugins/grpc/(connection|outbox|streams)": "grpclib and h2 call theirs",
     r"'_receive_goaway_frame'": "h2 calls it",
     r"'__call__'": "the shape of a callback",
     r"^relayminer/relayer/simulate\.py:.*'close_code'": "for transports that speak WebSocket",

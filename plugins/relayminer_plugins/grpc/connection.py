@@ -1,8 +1,15 @@
 """One HTTP/2 connection: frames in from a wire, streams handed out, frames out again.
 
-Every way in which a peer can make us work or remember is bounded: streams at once (also those that
-it has reset and that still run), header blocks (by h2), unread bodies (by the windows), frames that
-carry nothing (`_NUISANCE_LIMIT`), answers that it does not read, silence.
+Every way in which a peer can make us work, remember or wait is bounded:
+
+| what a peer may do | bound |
+|---|---|
+| streams at once, reset ones that still run included | `limits.max_streams` |
+| header blocks | h2: 64 CONTINUATION frames, 64 KiB decoded |
+| requests that it has not finished | windows, and `_HELD_BODIES` of the largest, all together |
+| frames that ask for nothing, tiny DATA, resets | `_NUISANCE_LIMIT`, forgiven by real work |
+| answers that it does not read | `outbox.py`: then nothing is written or read any more |
+| silence | idle, body and write timeouts |
 """
 
 from __future__ import annotations
@@ -12,24 +19,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import trio
-from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, EventsProcessor, Stream
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
+    AlternativeServiceAvailable,
+    ConnectionTerminated,
     DataReceived,
+    PingAckReceived,
     PingReceived,
     PriorityUpdated,
     RemoteSettingsChanged,
+    SettingsAcknowledged,
     StreamReset,
+    UnknownFrameReceived,
+    WindowUpdated,
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
-from relayminer.plugin import WireError, WireTimeoutError
-from relayminer_plugins.grpc.streams import Flag, TrioConnection, TrioStream
+from relayminer.plugin import WireError, WireTimeoutError, linger
+from relayminer_plugins.grpc.outbox import Outbox
+from relayminer_plugins.grpc.streams import Held, Protocol, TrioConnection, TrioStream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,46 +52,28 @@ if TYPE_CHECKING:
 
 _CONNECTION_WINDOW_BYTES: Final = 8_388_608
 _STREAM_WINDOW_BYTES: Final = 1_048_576
-_MAX_HEADER_LIST_BYTES: Final = 65_536
-_PAUSE_ABOVE_BYTES: Final = 262_144
-_HANG_UP_ABOVE_BYTES: Final = 4_194_304
+_HELD_BODIES: Final = 4
 _NUISANCE_LIMIT: Final = 1_000
 _FORGIVEN_PER_ANSWER: Final = 20
-_NUISANCES = (PingReceived, PriorityUpdated, RemoteSettingsChanged, StreamReset)
-
-
-class _Protocol(H2Connection):
-    """h2 with a shorter memory: of closed streams it keeps 65,536 otherwise."""
-
-    MAX_CLOSED_STREAMS = 1_024
-
-
-class Outbox:
-    """What grpclib takes for an asyncio transport: it collects, a task of ours writes."""
-
-    def __init__(self) -> None:
-        self.pending = bytearray()
-        self.news = Flag()
-        self.closing = False
-
-    def write(self, data: bytes) -> None:
-        """Keep `data` for the writer."""
-        if not self.closing:
-            self.pending += data
-            self.news.set()
-
-    def is_closing(self) -> bool:
-        """Whether nothing more is taken."""
-        return self.closing
-
-    def close(self) -> None:
-        """Take nothing more; what was taken is written."""
-        self.closing = True
-        self.news.set()
-
-    def get_extra_info(self, name: str) -> Any:  # noqa: ARG002 - asyncio's interface
-        """Nothing is known of the peer here."""
-        return None
+_FORGIVEN_PER_FRAME: Final = 4
+_SMALL_DATA_BYTES: Final = 64
+_NUISANCES: Final = frozenset(
+    {
+        AlternativeServiceAvailable,
+        PingAckReceived,
+        PingReceived,
+        PriorityUpdated,
+        RemoteSettingsChanged,
+        SettingsAcknowledged,
+        StreamReset,
+        UnknownFrameReceived,
+        WindowUpdated,
+    }
+)
+_HURRY_SECONDS: Final = 1.0
+"""What a client has left to finish its requests once the relayer stops."""
+_LINGER_BYTES: Final = 67_108_864
+_LINGER_SECONDS: Final = 1.0
 
 
 class Http2Connection(AbstractHandler):
@@ -88,7 +82,7 @@ class Http2Connection(AbstractHandler):
     Args:
         wire: to the client; the preface has not been read.
         limits: what it may cost.
-        answer: answers one stream.
+        answer: answers one stream; may raise WireError and WireTimeoutError.
     """
 
     def __init__(
@@ -100,8 +94,10 @@ class Http2Connection(AbstractHandler):
         self._wire = wire
         self._limits = limits
         self._answer = answer
-        self._outbox = Outbox()
-        self._protocol = _Protocol(
+        self._outbox = Outbox(
+            wire, limits.write_timeout_seconds, on_change=self._set_deadline, on_break=self._broken
+        )
+        self._protocol = Protocol(
             H2Configuration(
                 client_side=False,
                 header_encoding=None,
@@ -112,65 +108,114 @@ class Http2Connection(AbstractHandler):
         self._connection = TrioConnection(
             self._protocol,
             self._outbox,
-            config=Configuration(_keepalive_time=None),
+            Held(_HELD_BODIES * max(limits.max_body_bytes, limits.max_grpc_message_bytes)),
+            write_timeout_seconds=limits.write_timeout_seconds,
+            on_data_sent=self._forgive_frame,
         )
         self._events = EventsProcessor(self, self._connection)
         self._answering = 0
         self._nuisance = 0
+        self._idle_until = math.inf
         self._leaving = False
+        self._done = False
+        self._reading = trio.CancelScope()
+        self._receiving = False
         self._last_stream = 0
         self._nursery: trio.Nursery | None = None
         self._log = structlog.get_logger("relayminer.grpc")
+        self._greet()
 
     async def run(self) -> None:
         """Serve until either side hangs up."""
-        self._greet()
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            nursery.start_soon(self._write_forever)
-            self._rest()
-            await self._read_forever()
-            # Those who wait for a client that is gone wait in vain.
-            self.close()
-            self._outbox.close()
+        self._rest()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                with self._reading:
+                    await self._read_forever()
+                # Those who wait for a client that is gone wait in vain; relays are finished.
+                self.close()
+            self._nursery = None
+            await self._outbox.flush()
+            if not self._wire.expired:
+                # Closed with something unread, the socket would take our last words with it.
+                self._wire.finish_writing()
+                await linger(self._wire, _LINGER_BYTES, _LINGER_SECONDS)
+        finally:
+            self._nursery = None
+            # Breaks h2's cycles of references, so that nobody has to look for them.
+            self._connection.close()
 
     def drain(self) -> None:
         """Take no new streams, finish those in hand, then hang up."""
         if self._leaving:
             return
-        self._leaving = True
-        self._last_stream = self._protocol.highest_inbound_stream_id
-        # h2 would fall silent after its own GOAWAY, and the answers in hand with it.
-        self._outbox.write(GoAwayFrame(last_stream_id=self._last_stream).serialize())
-        if not self._answering:
-            self._hang_up()
+        self._leave(ErrorCodes.NO_ERROR)
+        last_moment = trio.current_time() + _HURRY_SECONDS
+        for stream in self._events.streams.values():
+            if isinstance(stream, TrioStream):
+                stream.hurry(last_moment)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._outbox.flush)
+
+    @property
+    def streams(self) -> int:
+        """Streams that are being answered."""
+        return self._answering
 
     def _greet(self) -> None:
-        self._protocol.local_settings.update(
+        settings = self._protocol.local_settings
+        settings.update(
             {
                 SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.max_streams,
                 SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW_BYTES,
-                SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADER_LIST_BYTES,
+                SettingCodes.MAX_HEADER_LIST_SIZE: self._protocol.DEFAULT_MAX_HEADER_LIST_SIZE,
             }
         )
-        self._protocol.local_settings.acknowledge()
+        settings.acknowledge()
         self._protocol.initiate_connection()
         self._protocol.increment_flow_control_window(_CONNECTION_WINDOW_BYTES)
         self._connection.flush()
 
+    def _leave(self, code: ErrorCodes) -> None:
+        """Say GOAWAY; h2 would fall silent after its own, and the answers in hand with it."""
+        self._leaving = True
+        self._last_stream = self._protocol.highest_inbound_stream_id
+        frame = GoAwayFrame(last_stream_id=self._last_stream, error_code=code)
+        self._outbox.write(frame.serialize())
+        if not self._answering:
+            self._hang_up()
+
     # Reading.
 
     async def _read_forever(self) -> None:
-        while not self._outbox.closing:
+        try:
+            await self._read()
+        except trio.Cancelled:
+            # Who writes to a client that does not read must not hold up the end.
+            if not self._done:
+                self._wire.expire()
+            raise
+
+    async def _read(self) -> None:
+        await self._outbox.flush_exposed()
+        while not self._done:
+            room = self._outbox.room
+            self._receiving = True
             try:
+                if not room.is_set():
+                    await room.wait()
                 data = await self._wire.receive()
             except WireTimeoutError:
-                self.drain()
+                # Nobody was asked anything for too long.
+                self._leave(ErrorCodes.NO_ERROR)
                 return
             except WireError:
-                self._outbox.pending.clear()
+                self._outbox.close()
                 return
-            if not data:
+            finally:
+                self._receiving = False
+            if not data or self._done:
                 return
             try:
                 events = self._connection.feed(data)
@@ -180,125 +225,110 @@ class Http2Connection(AbstractHandler):
                 return
             for event in events:
                 self._process(event)
-            if not self._outbox.closing:
-                self._connection.flush()
+            self._connection.flush()
+            await self._outbox.flush_exposed()
 
     def _process(self, event: Event) -> None:
-        if isinstance(event, _NUISANCES) or (isinstance(event, DataReceived) and not event.data):
+        kind = type(event)
+        if kind in _NUISANCES or (isinstance(event, DataReceived) and _is_tiny(event)):
             self._nuisance += 1
             if self._nuisance > _NUISANCE_LIMIT:
-                self._refuse_peer()
+                if not self._done:
+                    self._leave(ErrorCodes.ENHANCE_YOUR_CALM)
+                    self._hang_up()
                 return
-        if type(event) in self._events.processors:
+        if isinstance(event, ConnectionTerminated):
+            self._leaving, self._last_stream = True, self._protocol.highest_inbound_stream_id
+            if event.error_code or not self._answering:
+                self._hang_up()
+        elif kind in self._events.processors:
             self._events.process(event)
 
-    def _refuse_peer(self) -> None:
-        """GOAWAY, and nothing more."""
-        self._outbox.write(
-            GoAwayFrame(
-                last_stream_id=self._protocol.highest_inbound_stream_id,
-                error_code=ErrorCodes.ENHANCE_YOUR_CALM,
-            ).serialize()
-        )
-        self._hang_up()
-
     def _hang_up(self) -> None:
+        """Nothing more is read; what was written is sent."""
+        self._done = True
         self._outbox.close()
-        self._wire.stop_reading()
+        if self._receiving:
+            self._reading.cancel()
+
+    def _broken(self) -> None:
+        """The client does not take what we write."""
+        self._hang_up()
+        self.close()
 
     # grpclib's handler: told of streams as they come and go.
 
     def accept(self, stream: Stream, headers: Any, release_stream: Callable[[], None]) -> None:
         """A request has begun."""
-        number = stream.id or 0
-        too_late = self._leaving and number > self._last_stream
         if not isinstance(stream, TrioStream):
             raise TypeError("a stream that is not of our connection")
+        too_late = self._done or (self._leaving and (stream.id or 0) > self._last_stream)
         if self._nursery is None or too_late or self._answering >= self._limits.max_streams:
             stream.reset_nowait(ErrorCodes.REFUSED_STREAM)
             release_stream()
             return
         self._answering += 1
-        self._wire.expires_at = math.inf
+        self._idle_until = math.inf
+        self._set_deadline()
         self._nursery.start_soon(self._serve, stream, headers, release_stream)
 
     def cancel(self, stream: Stream) -> None:
-        """The client has reset the stream: whoever works for it may stop."""
+        """The client has reset the stream."""
         if isinstance(stream, TrioStream):
-            stream.left.set()
-            stream.scope.cancel()
+            stream.leave()
 
     def close(self) -> None:
-        """The client is gone, or says that it leaves."""
-        for stream in list(self._events.streams.values()):
+        """The client is gone."""
+        for stream in self._events.streams.values():
             self.cancel(stream)
 
     async def _serve(
         self, stream: TrioStream, headers: Headers, release: Callable[[], None]
     ) -> None:
         try:
-            with stream.scope:
-                await self._answer(stream, headers)
-            if stream.scope.cancelled_caught and stream.closable:
-                stream.reset_nowait(ErrorCodes.CANCEL)
-            elif not self._outbox.closing and stream.closable:
-                # Answered before the client had said all: it need not go on.
-                stream.reset_nowait(ErrorCodes.NO_ERROR)
-        except ProtocolError:
-            # The client has reset the stream or hung up while its answer was written.
-            return
+            await self._answer(stream, headers)
+        except (WireError, WireTimeoutError):
+            self._reset(stream, ErrorCodes.CANCEL)
         except Exception:  # noqa: BLE001 - one stream's accident ends no other
             self._log.exception("stream_failed")
-            if stream.closable:
-                stream.reset_nowait(ErrorCodes.INTERNAL_ERROR)
+            self._reset(stream, ErrorCodes.INTERNAL_ERROR)
+        else:
+            # Answered before the client had said all: it need not go on.
+            self._reset(stream, ErrorCodes.NO_ERROR)
         finally:
-            self._end(release)
+            self._end(stream, release)
+        await self._outbox.flush()
 
-    def _end(self, release: Callable[[], None]) -> None:
+    def _reset(self, stream: TrioStream, code: ErrorCodes) -> None:
+        if stream.closable:
+            stream.reset_nowait(code)
+
+    def _end(self, stream: TrioStream, release: Callable[[], None]) -> None:
+        stream.let_go()
         release()
         self._answering -= 1
-        self._nuisance = max(0, self._nuisance - _FORGIVEN_PER_ANSWER)
-        self._connection_flush()
+        if not stream.left.is_set():
+            # A stream that its client has reset was no work worth having.
+            self._nuisance = max(0, self._nuisance - _FORGIVEN_PER_ANSWER)
+        if not self._outbox.closing:
+            self._connection.flush()
         if not self._answering:
             if self._leaving:
                 self._hang_up()
             else:
                 self._rest()
 
-    def _connection_flush(self) -> None:
-        if not self._outbox.closing:
-            self._connection.flush()
+    def _forgive_frame(self) -> None:
+        self._nuisance = max(0, self._nuisance - _FORGIVEN_PER_FRAME)
 
     def _rest(self) -> None:
-        """Nothing is asked: the connection may be silent for so long."""
-        if not self._answering:
-            self._wire.expires_at = trio.current_time() + self._limits.idle_timeout_seconds
+        """Nothing is asked: from now on it may be silent for so long, whatever it pings."""
+        self._idle_until = trio.current_time() + self._limits.idle_timeout_seconds
+        self._set_deadline()
 
-    # Writing.
+    def _set_deadline(self) -> None:
+        self._wire.expires_at = min(self._idle_until, self._outbox.expires_at)
 
-    async def _write_forever(self) -> None:
-        outbox, wire = self._outbox, self._wire
-        while True:
-            while not outbox.pending:
-                if outbox.closing:
-                    wire.stop_reading()
-                    return
-                outbox.news.clear()
-                await outbox.news.wait()
-            data = bytes(outbox.pending)
-            outbox.pending.clear()
-            resting, wire.expires_at = (
-                wire.expires_at,
-                trio.current_time() + self._limits.write_timeout_seconds,
-            )
-            if len(data) > _PAUSE_ABOVE_BYTES:
-                self._connection.pause_writing()
-            try:
-                await wire.send(data)
-            except (WireError, WireTimeoutError):
-                outbox.close()
-                wire.stop_reading()
-                return
-            wire.expires_at = math.inf if self._answering else resting
-            self._rest()
-            self._connection.resume_writing()
+
+def _is_tiny(event: DataReceived) -> bool:
+    return len(event.data or b"") < _SMALL_DATA_BYTES

@@ -24,11 +24,17 @@ _FASTEST: Final = 1
 
 
 class CallError(Exception):
-    """The call ends here, with this status."""
+    """The call ends here.
 
-    def __init__(self, status: CallStatus) -> None:
+    Attributes:
+        status: what the client is told.
+        is_counted: whether a relay was refused by it.
+    """
+
+    def __init__(self, status: CallStatus, *, is_counted: bool = True) -> None:
         super().__init__(status.message)
         self.status = status
+        self.is_counted = is_counted
 
 
 def not_received(why: str) -> CallError:
@@ -52,6 +58,11 @@ class MessageReader:
         self._max_bytes = max_bytes
         self._encoding = encoding
         self._buffer = bytearray()
+
+    @property
+    def between(self) -> bool:
+        """Whether nothing of a next message has been read."""
+        return not self._buffer
 
     async def next(self) -> bytes | None:
         """The next message, None at the end of the body.
@@ -85,7 +96,7 @@ class MessageReader:
 
     def _inflated(self, message: bytes) -> bytes:
         if self._encoding != GZIP:
-            raise not_received("a compressed message without grpc-encoding")
+            raise not_received("grpc: compressed flag set with identity or empty encoding")
         try:
             inflater = zlib.decompressobj(wbits=_GZIP_WBITS)
             plain = inflater.decompress(message, self._max_bytes + 1)
@@ -99,8 +110,7 @@ class MessageReader:
 
 
 def _too_large(size: int, limit: int) -> CallError:
-    text = f"grpc: received message larger than max ({size} vs. {limit})"
-    return CallError(CallStatus(Status.RESOURCE_EXHAUSTED, text))
+    return not_received(f"grpc: received message larger than max ({size} vs. {limit})")
 
 
 def framed(message: bytes, *, compress: bool = False) -> bytes:

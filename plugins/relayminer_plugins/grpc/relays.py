@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import trio
+from h2.errors import ErrorCodes
 
 from relayminer.plugin import RelayAnswer, RelayCall, Request, StreamAnswer
+from relayminer_plugins.grpc.streams import TooMuchHeldError
 
 if TYPE_CHECKING:
     from relayminer.plugin import Engine, Headers
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "http2"
 _STATUS_PATHS: Final = (b"/health", b"/ready")
+_MAX_DIGITS: Final = 18
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -22,47 +25,62 @@ class TooLargeError(Exception):
 
 
 async def serve_request(stream: TrioStream, headers: Headers, engine: Engine) -> None:
-    """Read the request, answer it."""
-    sink = StreamSink(stream, engine)
+    """Read the request, answer it.
+
+    Raises:
+        WireError: the client left.
+        WireTimeoutError: it does not take the answer.
+    """
     answer: RelayAnswer | StreamAnswer
     try:
-        with trio.fail_after(engine.limits.body_timeout_seconds):
-            request = await _request(stream, headers, engine.limits.max_body_bytes)
+        request = await _request(stream, headers, engine)
     except TooLargeError:
         answer = engine.refuse(413, "request body too large", reason="body_too_large")
-        return await _write(stream, engine, answer)
+        return await _write(stream, answer)
+    except TooMuchHeldError:
+        text = "too much at once on this connection"
+        return await _write(stream, engine.refuse(503, text, reason="at_capacity"))
     except trio.TooSlowError:
         answer = engine.refuse(408, "request not received in time", reason="request_timeout")
-        return await _write(stream, engine, answer)
+        return await _write(stream, answer)
+    sink = StreamSink(stream)
     answer = await _answer(request, engine, sink)
     if isinstance(answer, StreamAnswer):
         return await sink.end(complete=answer.complete)
     if sink.begun:
         return await sink.end(complete=False)
-    return await _write(stream, engine, answer, head_only=request.method == b"HEAD")
+    return await _write(stream, answer, head_only=request.method == b"HEAD")
 
 
-async def _request(stream: TrioStream, headers: Headers, max_bytes: int) -> Request:
+async def _request(stream: TrioStream, headers: Headers, engine: Engine) -> Request:
+    limits = engine.limits
+    max_bytes = limits.max_body_bytes
     method = target = b""
     fields: Headers = []
     for name, value in headers:
-        if name == b":method":
+        if not name.startswith(b":"):
+            fields.append((name, value))
+            if name == b"content-length" and _is_more(value, max_bytes):
+                raise TooLargeError
+        elif name == b":method":
             method = value
         elif name == b":path":
             target = value
         elif name == b":authority":
             fields.append((b"host", value))
-        elif name == b"content-length" and value.isdigit() and int(value) > max_bytes:
-            raise TooLargeError
-        elif not name.startswith(b":"):
-            fields.append((name, value))
+    deadline = trio.current_time() + limits.body_timeout_seconds
     pieces, size = [], 0
-    while (piece := await stream.inbox.take()) is not None:
+    while (piece := await stream.take(deadline)) is not None:
         pieces.append(piece)
         size += len(piece)
         if size > max_bytes:
             raise TooLargeError
-    return Request(method, target, fields, b"".join(pieces), keep_alive=True)
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return Request(method, target, fields, body, keep_alive=True, version="2")
+
+
+def _is_more(digits: bytes, limit: int) -> bool:
+    return digits.isdigit() and (len(digits) > _MAX_DIGITS or int(digits) > limit)
 
 
 async def _answer(request: Request, engine: Engine, sink: StreamSink) -> RelayAnswer | StreamAnswer:
@@ -77,9 +95,7 @@ async def _answer(request: Request, engine: Engine, sink: StreamSink) -> RelayAn
     return await engine.stream(call, sink)
 
 
-async def _write(
-    stream: TrioStream, engine: Engine, answer: RelayAnswer, *, head_only: bool = False
-) -> None:
+async def _write(stream: TrioStream, answer: RelayAnswer, *, head_only: bool = False) -> None:
     head = [
         (b":status", b"%d" % answer.status),
         (b"content-type", answer.content_type),
@@ -88,21 +104,16 @@ async def _write(
     if answer.status in _BODILESS:
         del head[1:]
     head.extend((name.lower(), value) for name, value in answer.headers or ())
-    with trio.fail_after(engine.limits.write_timeout_seconds):
-        bare = head_only or not answer.body
-        await stream.send_fields(head, end_stream=bare)
-        if not bare:
-            await stream.send_data(answer.body, end_stream=True)
+    await stream.respond(head, b"" if head_only else answer.body)
 
 
 class StreamSink:
     """An answer that is written piece by piece: DATA frames."""
 
-    __slots__ = ("_engine", "_stream", "begun")
+    __slots__ = ("_stream", "begun")
 
-    def __init__(self, stream: TrioStream, engine: Engine) -> None:
+    def __init__(self, stream: TrioStream) -> None:
         self._stream = stream
-        self._engine = engine
         self.begun = False
 
     async def begin(self, status: int, headers: Headers) -> None:
@@ -111,18 +122,20 @@ class StreamSink:
         head = [(b":status", b"%d" % status)]
         head.extend((name.lower(), value) for name, value in headers)
         await self._stream.send_fields(head)
+        await self._stream.outbox.flush()
 
     async def send(self, piece: bytes) -> None:
         """Some DATA frames, as fast as the client's window lets them."""
-        await self._stream.send_data(piece)
+        await self._stream.send_piece(piece)
+        await self._stream.outbox.flush()
 
     async def gone(self) -> None:
-        """Return when the client has reset the stream."""
+        """Return when the client has reset the stream, or is gone altogether."""
         await self._stream.left.wait()
 
     async def end(self, *, complete: bool) -> None:
         """The end of the answer; without it the stream is reset, so that the client can tell."""
         if complete:
-            await self._stream.send_data(b"", end_stream=True)
-        else:
-            await self._stream.reset()
+            await self._stream.send_piece(b"", end_stream=True)
+        elif self._stream.closable:
+            self._stream.reset_nowait(ErrorCodes.INTERNAL_ERROR)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import trio
 from grpclib.const import Status
 from grpclib.metadata import decode_timeout, encode_grpc_message
 
-from relayminer.plugin import RelayCall
+from relayminer.plugin import RelayCall, WireError, WireTimeoutError
 from relayminer_plugins.grpc.messages import (
     ENCODINGS,
     GZIP,
@@ -18,6 +19,7 @@ from relayminer_plugins.grpc.messages import (
     not_received,
 )
 from relayminer_plugins.grpc.status import SUCCESS, CallStatus, status_of
+from relayminer_plugins.grpc.streams import TooMuchHeldError
 
 if TYPE_CHECKING:
     from relayminer.plugin import Engine, Headers
@@ -25,13 +27,19 @@ if TYPE_CHECKING:
 
 SEND_RELAY: Final = b"/pocket.service.RelayService/SendRelay"
 CONTENT_TYPE: Final = b"application/grpc"
+NAME: Final = "grpc"
 _PROTO: Final = b"application/grpc+proto"
 _IDENTITY: Final = frozenset({b"", b"identity"})
-NAME: Final = "grpc"
+_NEEDED: Final = frozenset(
+    {b":path", b"content-type", b"grpc-encoding", b"grpc-timeout", b"grpc-accept-encoding"}
+)
+_RPC_TYPE: Final = b"rpc-type"
+_STATUS: Final = b"grpc-status"
+_OK_TRAILERS: Final = [(_STATUS, b"0")]
 
 
 class Call:
-    """One call of a client.
+    """One call of a client: unary, or any number of messages each way.
 
     Args:
         stream: of the connection.
@@ -42,100 +50,145 @@ class Call:
     def __init__(self, stream: TrioStream, headers: Headers, engine: Engine) -> None:
         self._stream = stream
         self._engine = engine
-        self._headers = headers
-        fields = dict(headers)
+        self._metadata = metadata(headers)
+        fields = {name: value for name, value in headers if name in _NEEDED}
         self._path = fields.get(b":path", b"")
         self._type = _PROTO if fields.get(b"content-type") == _PROTO else CONTENT_TYPE
         self._encoding = fields.get(b"grpc-encoding", b"")
         self._timeout = fields.get(b"grpc-timeout", b"")
         self._compress = self._encoding == GZIP and GZIP in fields.get(b"grpc-accept-encoding", b"")
+        self._began = False
+        self._deadline = math.inf
+        self._patience_ends = math.inf
 
     async def serve(self) -> None:
-        """Answer messages until the client has no more, or one of them is refused."""
+        """Answer messages until the client has no more, or one of them is refused.
+
+        Raises:
+            WireError: the client left.
+            WireTimeoutError: it does not take its answers.
+        """
         try:
-            with trio.move_on_after(self._seconds()) as patience:
-                status = await self._exchange_all()
-            if patience.cancelled_caught:
-                status = CallStatus(Status.DEADLINE_EXCEEDED, "the call's own deadline has passed")
+            status = await self._exchange_all()
         except CallError as error:
             status = error.status
-            # Counted, and worded by the status.
-            self._engine.refuse(400, status.message, reason="recv_error")
-        await self._finish(status)
+            if error.is_counted:
+                self._engine.refuse(400, status.message, reason="recv_error", grpc=True)
+        if status is not None:
+            await self._finish(status)
 
-    def _seconds(self) -> float:
-        if not self._timeout:
-            return float("inf")
-        try:
-            return float(decode_timeout(self._timeout.decode("ascii")))
-        except ValueError:
-            raise not_received("invalid grpc-timeout") from None
-
-    async def _exchange_all(self) -> CallStatus:
+    async def _exchange_all(self) -> CallStatus | None:
+        """How the call ends; None when the client has been told already."""
         if self._path != SEND_RELAY:
             method = self._path.decode("latin-1")
             return CallStatus(Status.UNIMPLEMENTED, f"unknown method: {method}")
         if self._encoding not in _IDENTITY and self._encoding != GZIP:
             encoding = self._encoding.decode("latin-1")
             return CallStatus(
-                Status.UNIMPLEMENTED, f"grpc: no decompressor for grpc-encoding {encoding!r}"
+                Status.UNIMPLEMENTED,
+                f'grpc: Decompressor is not installed for grpc-encoding "{encoding}"',
             )
-        reader = MessageReader(
-            self._stream.inbox.take, self._engine.limits.max_grpc_message_bytes, self._encoding
-        )
-        count = 0
+        self._deadline = trio.current_time() + self._seconds()
+        limits = self._engine.limits
+        reader = MessageReader(self._take, limits.max_grpc_message_bytes, self._encoding)
+        patience_seconds = limits.body_timeout_seconds
         while True:
-            message = await self._receive(reader, count)
+            message = await self._receive(reader, patience_seconds)
             if message is None:
                 break
-            count += 1
-            call = RelayCall(message, self._headers, NAME, grpc=True)
+            call = RelayCall(message, self._metadata, NAME, grpc=True)
             answer = await self._engine.exchange(call)
-            status = status_of(message, answer, self._engine)
+            status = status_of(answer)
             if status is not SUCCESS:
                 return status
-            await self._send(answer.body)
-        if not count:
-            raise not_received("no message")
+            is_last = reader.between and self._stream.inbox.finished
+            await self._send(call, answer.body, is_last=is_last)
+            if is_last:
+                return None
+            self._stream.let_go()
+            patience_seconds = limits.idle_timeout_seconds
+        if not self._began:
+            raise not_received("EOF")
         return SUCCESS
 
-    async def _receive(self, reader: MessageReader, count: int) -> bytes | None:
-        if self._stream.inbox.ended:
-            return await reader.next()
-        limits = self._engine.limits
-        seconds = limits.idle_timeout_seconds if count else limits.body_timeout_seconds
-        with trio.move_on_after(seconds):
-            return await reader.next()
-        raise not_received("not received in time")
+    def _seconds(self) -> float:
+        """How long the client waits for the call as a whole."""
+        if not self._timeout:
+            return math.inf
+        try:
+            return float(decode_timeout(self._timeout.decode("ascii")))
+        except ValueError:
+            raise not_received("malformed grpc-timeout") from None
 
-    async def _send(self, body: bytes) -> None:
-        with trio.fail_after(self._engine.limits.write_timeout_seconds):
-            await self._begin()
-            await self._stream.send_data(framed(body, compress=self._compress))
+    async def _receive(self, reader: MessageReader, seconds: float) -> bytes | None:
+        """The next message, None at the end; its time is bounded by ours and by the call's own."""
+        now = trio.current_time()
+        if now >= self._deadline:
+            raise CallError(_TOO_LATE, is_counted=False)
+        self._patience_ends = min(now + seconds, self._deadline)
+        try:
+            return await reader.next()
+        except trio.TooSlowError:
+            if trio.current_time() >= self._deadline:
+                raise CallError(_TOO_LATE, is_counted=False) from None
+            if self._engine.draining:
+                raise CallError(_STOPPING, is_counted=False) from None
+            raise not_received("not received in time") from None
+        except TooMuchHeldError:
+            raise CallError(_TOO_MUCH) from None
 
-    async def _begin(self) -> None:
-        if not self._stream.began:
-            self._stream.began = True
-            await self._stream.send_fields(self._head())
+    async def _take(self) -> bytes | None:
+        return await self._stream.take(self._patience_ends)
+
+    async def _send(self, call: RelayCall, body: bytes, *, is_last: bool) -> None:
+        """One response; with the end of the call, when the client has said its own."""
+        body = framed(body, compress=self._compress)
+        stream = self._stream
+        try:
+            if not self._began and is_last:
+                await stream.respond(self._head(), body, _OK_TRAILERS)
+                return
+            if not self._began:
+                self._began = True
+                await stream.send_fields(self._head())
+            await stream.send_piece(body)
+            if is_last:
+                await stream.send_fields(_OK_TRAILERS, end_stream=True)
+            await stream.outbox.flush()
+        except (WireError, WireTimeoutError):
+            self._engine.undelivered(call)
+            raise
 
     def _head(self) -> Headers:
         head = [(b":status", b"200"), (b"content-type", self._type)]
         if self._compress:
             head.append((b"grpc-encoding", GZIP))
-        return [*head, (b"grpc-accept-encoding", ENCODINGS)]
+        head.append((b"grpc-accept-encoding", ENCODINGS))
+        return head
 
     async def _finish(self, status: CallStatus) -> None:
         trailers = trailers_of(status)
-        if not self._stream.began:
-            self._stream.began = True
-            trailers = [*self._head(), *trailers]
-        with trio.fail_after(self._engine.limits.write_timeout_seconds):
+        if self._began:
             await self._stream.send_fields(trailers, end_stream=True)
+        else:
+            await self._stream.respond([*self._head(), *trailers], b"")
+
+
+_TOO_LATE: Final = CallStatus(Status.DEADLINE_EXCEEDED, "the call's own deadline has passed")
+_STOPPING: Final = CallStatus(Status.UNAVAILABLE, "relayer is shutting down")
+_TOO_MUCH: Final = CallStatus(
+    Status.RESOURCE_EXHAUSTED, "failed to receive request: too much at once on this connection"
+)
+
+
+def metadata(headers: Headers) -> Headers:
+    """What of the call's headers is said of its relays; the others are gRPC's own."""
+    return [field for field in headers if field[0].startswith(b"pocket-") or field[0] == _RPC_TYPE]
 
 
 def trailers_of(status: CallStatus) -> Headers:
     """`grpc-status` and, when there is something to say, `grpc-message`."""
-    trailers = [(b"grpc-status", b"%d" % status.code.value)]
+    trailers = [(_STATUS, b"%d" % status.code.value)]
     if status.message:
         trailers.append((b"grpc-message", encode_grpc_message(status.message).encode("ascii")))
     return trailers

@@ -1,4 +1,8 @@
-"""What a gRPC client is told (relayer.md 4.2)."""
+"""What a gRPC client is told (relayer.md 4.2).
+
+The engine knows that it answers a gRPC call: its words are those of the table already, and its
+reasons tell which line it is.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,20 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 from grpclib.const import Status
 
-from relayminer.plugin import decode_message, service_pb2
-
 if TYPE_CHECKING:
-    from relayminer.plugin import Engine, RelayAnswer
+    from relayminer.plugin import RelayAnswer
 
 _OK: Final = 200
+_BY_REASON: Final = {
+    "recv_error": Status.INVALID_ARGUMENT,
+    "no_signer": Status.FAILED_PRECONDITION,
+    "implausible_session_heights": Status.PERMISSION_DENIED,
+    "backend_5xx": Status.UNAVAILABLE,
+}
 _BY_HTTP_STATUS: Final = {
     400: Status.INVALID_ARGUMENT,
     403: Status.PERMISSION_DENIED,
     404: Status.NOT_FOUND,
-    408: Status.INVALID_ARGUMENT,
     409: Status.ALREADY_EXISTS,
     413: Status.RESOURCE_EXHAUSTED,
     429: Status.RESOURCE_EXHAUSTED,
@@ -26,10 +33,6 @@ _BY_HTTP_STATUS: Final = {
     502: Status.UNAVAILABLE,
     503: Status.UNAVAILABLE,
 }
-_UNDECODED: Final = "invalid_relay_request"
-_UNKNOWN_SERVICE: Final = "unknown_service"
-_BACKEND_5XX: Final = "backend_5xx"
-_SIMULATION: Final = "simulation"
 
 
 @frozen
@@ -47,73 +50,14 @@ class CallStatus:
 SUCCESS: Final = CallStatus(Status.OK)
 
 
-def status_of(body: bytes, answer: RelayAnswer, engine: Engine) -> CallStatus:
-    """The status that goes with an answer of the engine.
-
-    Args:
-        body: the message that the client sent.
-        answer: to it.
-        engine: knows whose keys are loaded.
-    """
+def status_of(answer: RelayAnswer) -> CallStatus:
+    """The status that goes with an answer of the engine."""
     if answer.status == _OK:
         return SUCCESS
-    text = _text(answer)
-    if text.startswith(_SIMULATION):
-        return CallStatus(_BY_HTTP_STATUS.get(answer.status, Status.UNKNOWN), text)
-    return (
-        _wrong_request(body, answer, engine)
-        or _by_reason(answer, text)
-        or CallStatus(_BY_HTTP_STATUS.get(answer.status, Status.UNKNOWN), text)
-    )
-
-
-def _wrong_request(body: bytes, answer: RelayAnswer, engine: Engine) -> CallStatus | None:
-    """Steps 1 to 6 and 10, which blame the request, in their order."""
-    try:
-        request = decode_message(service_pb2.RelayRequest, body)
-    except Exception as error:  # noqa: BLE001 - whatever the decoder says of hostile bytes
-        return CallStatus(Status.INVALID_ARGUMENT, f"failed to receive request: {error}")
-    meta = request.meta
-    missing = _missing(meta)
-    if missing:
-        return CallStatus(Status.INVALID_ARGUMENT, f"missing {missing}")
-    supplier = meta.supplier_operator_address
-    if not isinstance(supplier, str) or not engine.signs_for(supplier):
-        return CallStatus(Status.FAILED_PRECONDITION, f"no signer for supplier {supplier}")
-    if answer.reason == _UNKNOWN_SERVICE:
-        service = meta.session_header.service_id
-        return CallStatus(Status.NOT_FOUND, f"unknown service: {service}")
-    if answer.reason == _UNDECODED:
-        return CallStatus(
-            Status.INVALID_ARGUMENT,
-            "failed to deserialize POKTHTTPRequest: the payload is not its encoding",
-        )
-    return None
-
-
-def _missing(meta: service_pb2.RelayRequestMetadata) -> str:
-    if not meta.HasField("session_header"):
-        return "session header in RelayRequest"
-    if not meta.session_header.service_id:
-        return "service ID in session header"
-    if not meta.supplier_operator_address:
-        return "supplier operator address in RelayRequest"
-    return ""
-
-
-def _by_reason(answer: RelayAnswer, text: str) -> CallStatus | None:
-    if answer.reason == "stake_exhausted":
-        return CallStatus(Status.RESOURCE_EXHAUSTED, "relay rejected - stake limit exceeded")
-    if answer.reason == "no_healthy_backend":
-        service = json.loads(answer.body).get("service", "")
-        return CallStatus(Status.UNAVAILABLE, f"all backends unhealthy for service {service}")
-    if answer.reason == _BACKEND_5XX:
-        return CallStatus(Status.UNAVAILABLE, f"backend service error: HTTP {answer.status}")
-    if answer.reason == "signing_error":
-        return CallStatus(Status.INTERNAL, f"failed to build/sign response: {text}")
-    if answer.reason == "internal_error":
-        return CallStatus(Status.INTERNAL, "internal server error")
-    return None
+    code = _BY_REASON.get(answer.reason)
+    if code is None:
+        code = _BY_HTTP_STATUS.get(answer.status, Status.UNKNOWN)
+    return CallStatus(code, _text(answer))
 
 
 def _text(answer: RelayAnswer) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from relayminer_plugins.grpc.streams import TrioStream
 
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_WEB: Final = b"application/grpc-web"
+_ENDS: Final = frozenset({b"", b"+", b";"})
+"""What may follow `application/grpc`; gRPC-Web is another type."""
 
 
 class GrpcTransport:
@@ -45,9 +46,9 @@ class GrpcTransport:
         connection = Http2Connection(wire, engine.limits, answer)
         wire.ends_itself = True
         self._connections.add(connection)
+        if engine.draining:
+            connection.drain()
         try:
-            if engine.draining:
-                connection.drain()
             await connection.run()
         finally:
             self._connections.discard(connection)
@@ -74,4 +75,6 @@ def _is_grpc(headers: Headers) -> bool:
             method = value
         elif name == b"content-type":
             kind = value
-    return method == b"POST" and kind.startswith(CONTENT_TYPE) and not kind.startswith(_WEB)
+    if method != b"POST" or not kind.startswith(CONTENT_TYPE):
+        return False
+    return kind[len(CONTENT_TYPE) :][:1] in _ENDS
