@@ -275,7 +275,7 @@ async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerP
     """Start what every role needs; returns when the present height is known."""
     await group.start(base.redis)
     if base.settings.control.enabled:
-        control = base.settings.control.listen
+        control = (base.settings.control.listen, *base.settings.control.also_listen)
         pages = None if pool is None else pool.pages
         await group.start(ControlPlane(control, base.metrics, base.health, pages))
     await group.start(base.follower)

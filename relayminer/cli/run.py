@@ -89,7 +89,8 @@ def run(
     leash = None
     if worker is not None:
         leash = Leash.parse(worker)
-        control = attrs.evolve(settings.control, enabled=True, listen=f"fd://{leash.control}")
+        control = attrs.evolve(settings.control, enabled=True, also_listen=())
+        control = attrs.evolve(control, listen=f"fd://{leash.control}")
         settings = attrs.evolve(settings, control=control)
     command: list[str] = []
     if workers > 1:

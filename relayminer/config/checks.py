@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from relayminer.config.complaint import Complaint, Key
+from relayminer.config.document import dotted
 from relayminer.config.settings import (
     BACKEND_TYPES,
     EMBEDDED,
@@ -269,20 +270,21 @@ def check_websocket(settings: Settings) -> Iterator[Complaint]:
 
 def check_listen(settings: Settings) -> Iterator[Complaint]:
     """Addresses to listen at exist and do not collide."""
-    addresses = {("relayer", "listen"): settings.relayer.listen}
+    addresses: dict[Key, str] = {("relayer", "listen"): settings.relayer.listen}
     if settings.control.enabled:
         addresses["control", "listen"] = settings.control.listen
+        for index, address in enumerate(settings.control.also_listen):
+            addresses["control", "also_listen", index] = address
     for key, address in addresses.items():
         if wrong := _bad_address(address, lowest_port=0, may_lack_host=True):
             yield Complaint(key, address, wrong, "write host:port, as in 0.0.0.0:8080")
-    ports = [address.rpartition(":")[2] for address in addresses.values()]
-    if len(ports) != len(set(ports)) and ports[0] != "0":
-        yield Complaint(
-            ("control", "listen"),
-            settings.control.listen,
-            "the port of relayer.listen",
-            "choose another port",
-        )
+    taken: dict[str, Key] = {}
+    for key, address in addresses.items():
+        port = address.rpartition(":")[2]
+        if port in taken and port != "0":
+            reason = f"the port of {dotted(taken[port])}"
+            yield Complaint(key, address, reason, "choose another port")
+        taken.setdefault(port, key)
 
 
 def check_service(service_id: str, service: ServiceSettings) -> Iterator[Complaint]:

@@ -23,6 +23,8 @@ from relayminer.config.traffic import (
     TimeoutProfile,
     pool_profiles,
     timeout_profiles,
+    with_pool_profiles,
+    with_timeout_profiles,
 )
 
 EMBEDDED = "embedded"
@@ -236,8 +238,14 @@ class RelayerSettings:
     response_header_timeout_seconds: float = 30.0
     dial_timeout_seconds: float = 5.0
     max_connections_per_endpoint: int = 500
-    timeout_profiles: dict[str, TimeoutProfile] = field(factory=timeout_profiles)
-    pool_profiles: dict[str, PoolProfile] = field(factory=pool_profiles)
+    timeout_profiles: dict[str, TimeoutProfile] = field(
+        factory=timeout_profiles, converter=with_timeout_profiles
+    )
+    """Besides those that are always known: `fast`, `streaming`."""
+    pool_profiles: dict[str, PoolProfile] = field(
+        factory=pool_profiles, converter=with_pool_profiles
+    )
+    """Besides those that are always known: `low`, `medium`, `high`."""
     retry_budget_ratio: float = 0.2
     """Retries per relay, over all services; 0 allows none."""
     retry_budget_reserve: int = 20
@@ -305,6 +313,8 @@ class ControlSettings:
     """The control plane: metrics, health and readiness."""
 
     listen: str = "127.0.0.1:9092"
+    also_listen: tuple[str, ...] = ()
+    """Further addresses that serve the same pages."""
     enabled: bool = True
 
 

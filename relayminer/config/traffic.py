@@ -137,3 +137,13 @@ def pool_profiles() -> dict[str, PoolProfile]:
         name: PoolProfile(max_connections=connections, max_idle_connections=idle)
         for name, connections, idle in (("low", 10, 5), ("medium", 100, 20), ("high", 250, 50))
     }
+
+
+def with_timeout_profiles(given: dict[str, TimeoutProfile]) -> dict[str, TimeoutProfile]:
+    """`given` over those that are always known."""
+    return {**timeout_profiles(), **given}
+
+
+def with_pool_profiles(given: dict[str, PoolProfile]) -> dict[str, PoolProfile]:
+    """`given` over those that are always known."""
+    return {**pool_profiles(), **given}

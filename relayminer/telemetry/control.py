@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 from relayminer.telemetry.merged import merged_page
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from relayminer.telemetry.health import Health
     from relayminer.telemetry.metrics import Metrics
@@ -50,7 +50,7 @@ class ControlPlane:
     """Serves the control plane until cancelled.
 
     Args:
-        listen: `host:port`, or `fd://number` of a bound socket.
+        listen: addresses: `host:port`, or `fd://number` of a bound socket.
         metrics: of this process.
         health: of this process.
         pages: metrics of other processes, to be shown with ours.
@@ -59,9 +59,13 @@ class ControlPlane:
     name = "control plane"
 
     def __init__(
-        self, listen: str, metrics: Metrics, health: Health, pages: Pages | None = None
+        self,
+        listen: Sequence[str],
+        metrics: Metrics,
+        health: Health,
+        pages: Pages | None = None,
     ) -> None:
-        self._listen = listen
+        self._listen = list(listen)
         self._app = control_app(metrics, health, pages)
         self.addresses: list[str] = []
         """Where it listens, once started: `http://host:port`."""
@@ -69,7 +73,7 @@ class ControlPlane:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
         config = Config()
-        config.bind = [self._listen]
+        config.bind = self._listen
         config.accesslog = None
         config.errorlog = None
         config.graceful_timeout = 1.0

@@ -104,8 +104,10 @@ def test_connections_come_from_the_service_then_its_profile_then_the_relayer() -
     assert pool_limits_of(common, "eth", tiny).max_connections == 2
     own = ServiceSettings(backends={}, pool_profile="tiny", max_connections=9)
     assert pool_limits_of(common, "eth", own).max_connections == 9
-    with pytest.raises(RelayerConfigurationError, match="undefined pool profile low"):
-        pool_limits_of(common, "eth", ServiceSettings(backends={}, pool_profile="low"))
+    with pytest.raises(RelayerConfigurationError, match="undefined pool profile huge"):
+        pool_limits_of(common, "eth", ServiceSettings(backends={}, pool_profile="huge"))
+    low = ServiceSettings(backends={}, pool_profile="low")
+    assert pool_limits_of(common, "eth", low).max_connections == 10
 
 
 async def test_the_page_shows_the_profile_and_what_is_known_of_the_endpoints(

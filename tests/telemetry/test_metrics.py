@@ -94,7 +94,7 @@ async def test_the_control_plane_serves_its_pages() -> None:
     """Metrics, health and readiness on their own port; the service stops when cancelled."""
     metrics, health = Metrics(), Health()
     metrics.counter("ha_relayer_x", "x").bind().value += 1
-    plane = ControlPlane("127.0.0.1:0", metrics, health)
+    plane = ControlPlane(["127.0.0.1:0"], metrics, health)
     async with trio.open_nursery() as nursery:
         watchdog = Watchdog()
         nursery.start_soon(watchdog.run)
