@@ -15,7 +15,7 @@ from benchmarks.figures import table, write_json
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
-PARTS = ("micro", "trie", "ingest", "relayer", "websocket", "streaming", "overload")
+PARTS = ("micro", "trie", "ingest", "relayer", "websocket", "grpc", "streaming", "overload")
 CONNECTIONS = (1, 10, 50, 100)
 
 
@@ -49,6 +49,10 @@ def main() -> None:
         from benchmarks.websocket import websocket_figures  # noqa: PLC0415 - needs the store
 
         figures += websocket_figures(seconds=arguments.seconds, console=console)
+    if "grpc" in parts:
+        from benchmarks.grpc import grpc_figures  # noqa: PLC0415 - needs the store
+
+        figures += grpc_figures(seconds=arguments.seconds, console=console)
     if "streaming" in parts:
         from benchmarks.streaming import streaming_figures  # noqa: PLC0415 - needs the store
 
