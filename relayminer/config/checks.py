@@ -219,6 +219,8 @@ _POSITIVE = (
     "relayer.websocket.close_timeout_seconds",
     "relayer.metering.cache_ttl_seconds",
     "miner.batch_entries",
+    "miner.read_bytes_max",
+    "miner.open_leaves_max",
     "miner.read_block_seconds",
     "miner.claim_idle_seconds",
     "miner.cache_ttl_seconds",

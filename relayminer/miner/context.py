@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from relayminer.config.settings import MinerSettings
     from relayminer.miner.accumulate import Accumulator
+    from relayminer.miner.appetite import Appetite
     from relayminer.miner.book import SessionBook
     from relayminer.miner.facts import ChainFacts
     from relayminer.miner.ingest import Ingest
@@ -41,6 +42,7 @@ class ProcessContext:
     transactions: Transactions
     facts: ChainFacts
     tries: OpenTries
+    appetite: Appetite
     metrics: MinerMetrics
     may_send: Callable[[str], bool]
     """Whether transactions may be sent for a supplier: not for one that is not staked."""

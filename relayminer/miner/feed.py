@@ -13,11 +13,10 @@ from relayminer.state.errors import StateError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from relayminer.miner.appetite import Appetite
     from relayminer.miner.ingest import Ingest
     from relayminer.state.log_reader import LogEntry
 
-ENTRIES_PER_READ: Final = 20_000
-"""Entries that one read of all streams may return: bounds memory, 1 to 2 kB each."""
 BUSY_BLOCK_SECONDS: Final = 0.02
 """How long a read blocks while some supplier's consumer has no room: it will have soon."""
 GATHER_SECONDS: Final = 0.05
@@ -40,9 +39,9 @@ class LogSource(Protocol):
 class Feed:
     """Reads new entries for all suppliers of this process and hands them to their consumers."""
 
-    def __init__(self, source: LogSource, *, batch_entries: int, block_seconds: float) -> None:
+    def __init__(self, source: LogSource, *, appetite: Appetite, block_seconds: float) -> None:
         self._source = source
-        self._batch_entries = batch_entries
+        self._appetite = appetite
         self._block_seconds = block_seconds
         self._consumers: dict[str, Ingest] = {}
         self._changed = trio.Event()
@@ -79,12 +78,13 @@ class Feed:
             await trio.sleep(BUSY_BLOCK_SECONDS)
             return
         everybody = len(ready) == len(self._consumers)
-        count = max(1, min(self._batch_entries, ENTRIES_PER_READ // len(ready)))
+        count = self._appetite.entries(len(ready))
         batches = await self._source.read_new(
             ready,
             count=count,
             block_seconds=self._block_seconds if everybody else BUSY_BLOCK_SECONDS,
         )
+        self._appetite.learn(entry for entries in batches.values() for entry in entries)
         full = False
         for supplier, entries in batches.items():
             full = full or len(entries) >= count

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import trio
 
+from relayminer.miner.appetite import RECOVERIES
 from relayminer.state.errors import StateError
 
 if TYPE_CHECKING:
     from relayminer.miner.accumulate import Accumulator
+    from relayminer.miner.appetite import Appetite
     from relayminer.miner.store import SupplierStore
     from relayminer.state.log_reader import LogEntry
 
-WAITING_BATCHES: Final = 2
+WAITING_BATCHES: Final = 1
 """Batches that wait for one supplier's consumer; its stream is not read while they do."""
 RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 3.0)
 """Pauses after failures in a row; the last one repeats."""
@@ -45,13 +47,13 @@ class Ingest:
         store: SupplierStore,
         accumulator: Accumulator,
         *,
-        batch_entries: int,
+        appetite: Appetite,
         take_over_seconds: float,
     ) -> None:
         self.supplier = supplier
         self._store = store
         self._accumulator = accumulator
-        self._batch_entries = batch_entries
+        self._appetite = appetite
         self._take_over_seconds = take_over_seconds
         self._batches, self._incoming = trio.open_memory_channel[Sequence["LogEntry"] | Drain](
             WAITING_BATCHES + 1
@@ -140,30 +142,40 @@ class Ingest:
         """Process entries that nobody was given; whether all went well."""
         complete, more = True, True
         while more:
-            entries = await self._store.read_new(self._batch_entries)
-            complete = await self._process(entries, again=True) and complete
+            async with self._appetite.recoveries:
+                count = self._count
+                entries = await self._store.read_new(count)
+                complete = await self._process(entries, again=True) and complete
             # Less than was asked for is all there was; under load the next read is never empty.
-            more = len(entries) >= self._batch_entries
+            more = len(entries) >= count
         return complete
 
     async def _own_pending(self) -> bool:
         """Process entries that were delivered to us and not acknowledged."""
         complete, more, after = True, True, b"0"
         while more:
-            entries = await self._store.own_pending(after, self._batch_entries)
-            complete = await self._process(entries, again=True) and complete
-            more = len(entries) >= self._batch_entries
+            async with self._appetite.recoveries:
+                count = self._count
+                entries = await self._store.own_pending(after, count)
+                complete = await self._process(entries, again=True) and complete
+            more = len(entries) >= count
             after = entries[-1].id if entries else after
         return complete
 
     async def _others_pending(self, idle_seconds: float) -> bool:
         """Take over what other consumers left; we own the supplier, so they are dead or gone."""
-        complete = True
-        while entries := await self._store.take_over(
-            idle_seconds=idle_seconds, count=self._batch_entries
-        ):
-            complete = await self._process(entries, again=True) and complete
+        complete, more = True, True
+        while more:
+            async with self._appetite.recoveries:
+                entries = await self._store.take_over(idle_seconds=idle_seconds, count=self._count)
+                complete = await self._process(entries, again=True) and complete
+            more = bool(entries)
         return complete
+
+    @property
+    def _count(self) -> int:
+        """Entries of one read of our own."""
+        return self._appetite.entries(RECOVERIES)
 
     async def _process(self, entries: Sequence[LogEntry], *, again: bool = False) -> bool:
         """Accumulate a batch; whether no write failed, so that repeating it would change nothing.
@@ -175,6 +187,7 @@ class Ingest:
             entries = [entry for entry in entries if _order(entry.id) > self._done_through]
         if not entries:
             return True
+        self._appetite.learn(entries)
         added = await self._accumulator.add(entries)
         if added.failed:
             return False

@@ -64,6 +64,7 @@ class MinerMetrics:
             "ha_miner_settled_height", "Last block whose events are in the ledger."
         )
         self._open_tries = metrics.gauge("ha_miner_open_tries", "Tries held in memory.")
+        self._open_leaves = metrics.gauge("ha_miner_open_leaves", "Leaves of tries in memory.")
 
     @property
     def owned(self) -> Gauge:
@@ -79,6 +80,11 @@ class MinerMetrics:
     def open_tries(self) -> Gauge:
         """Tries in memory."""
         return self._open_tries.bind()
+
+    @property
+    def open_leaves(self) -> Gauge:
+        """Leaves of the tries in memory."""
+        return self._open_leaves.bind()
 
     def added(self, supplier: str, service: str) -> Counter:
         """Relays added for a supplier and service."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from relayminer.miner.appetite import Appetite
 from relayminer.miner.context import ProcessContext
 from relayminer.miner.facts import ChainFacts
 from relayminer.miner.feed import Feed
@@ -96,7 +97,10 @@ class MinerService:
             blocks=blocks,
             transactions=transactions,
             facts=ChainFacts(chain),
-            tries=OpenTries(gauge=miner_metrics.open_tries),
+            tries=OpenTries(settings.miner.open_leaves_max, miner_metrics),
+            appetite=Appetite(
+                bytes_max=settings.miner.read_bytes_max, entries_max=settings.miner.batch_entries
+            ),
             metrics=miner_metrics,
             may_send=self._registry.may_send,
             settled_through=self._settlement.through,
@@ -133,7 +137,7 @@ class MinerService:
             self._stores = self._make_stores(logs)
             self._feed = Feed(
                 logs,
-                batch_entries=self._settings.batch_entries,
+                appetite=self._process.appetite,
                 block_seconds=self._settings.read_block_seconds,
             )
             self.set_keys(self._keys)

@@ -62,7 +62,7 @@ async def run_supplier(
         supplier,
         store,
         accumulator,
-        batch_entries=process.settings.batch_entries,
+        appetite=process.appetite,
         take_over_seconds=process.settings.claim_idle_seconds,
     )
     context = SupplierContext(process, supplier, key, store, book, accumulator, ingest)

@@ -1,4 +1,4 @@
-"""Tries in memory: loaded lazily, bounded in number, dropped when a checkpoint fails.
+"""Tries in memory: loaded lazily, bounded by their leaves, dropped when a checkpoint fails.
 
 What is durable is in the store; a trie here is a working copy that can be made again from the last
 durable root at any time. So eviction and failure need no care: drop the copy.
@@ -17,10 +17,8 @@ from relayminer.smst import CorruptNodeError, NodeMissingError, Trie
 
 if TYPE_CHECKING:
     from relayminer.miner.entries import Relay
-    from relayminer.telemetry.metrics import Gauge
+    from relayminer.miner.metrics import MinerMetrics
 
-OPEN_TRIES_MAX: Final = 2048
-"""Tries that one process holds in memory."""
 YIELD_EVERY_RELAYS: Final = 16
 """Updates between two turns of the loop: about a millisecond, so nobody waits for a batch."""
 MAX_FETCHES: Final = 1024
@@ -33,45 +31,56 @@ LoadNodes = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, bytes]]]
 
 
 class OpenTries:
-    """The tries in memory of all suppliers of a process, least recently used dropped first."""
+    """The tries in memory of all suppliers of a process, least recently used dropped first.
 
-    def __init__(self, open_max: int = OPEN_TRIES_MAX, gauge: Gauge | None = None) -> None:
-        self._tries: OrderedDict[tuple[str, str], Trie] = OrderedDict()
-        self._open_max = open_max
-        self._gauge = gauge
+    Args:
+        leaves_max: leaves that they may have together. A trie with more than that is not kept.
+        metrics: gets the present figures.
+    """
 
-    def __len__(self) -> int:
-        return len(self._tries)
+    def __init__(self, leaves_max: int, metrics: MinerMetrics) -> None:
+        self._tries: OrderedDict[tuple[str, str], tuple[Trie, int]] = OrderedDict()
+        self._leaves_max = leaves_max
+        self._leaves = 0
+        self._metrics = metrics
 
     def get(self, supplier: str, session_id: str) -> Trie | None:
         """The working copy of a session's trie, if there is one."""
-        trie = self._tries.get((supplier, session_id))
-        if trie is not None:
-            self._tries.move_to_end((supplier, session_id))
-        return trie
+        held = self._tries.get((supplier, session_id))
+        if held is None:
+            return None
+        self._tries.move_to_end((supplier, session_id))
+        return held[0]
 
     def keep(self, supplier: str, session_id: str, trie: Trie) -> None:
         """Hold `trie` as the working copy; it equals what is durable."""
-        self._tries[supplier, session_id] = trie
-        self._tries.move_to_end((supplier, session_id))
-        while len(self._tries) > self._open_max:
-            self._tries.popitem(last=False)
+        self._forget((supplier, session_id))
+        leaves = trie.leaves_in_memory
+        self._tries[supplier, session_id] = (trie, leaves)
+        self._leaves += leaves
+        while self._leaves > self._leaves_max:
+            self._forget(next(iter(self._tries)))
         self._show()
 
     def drop(self, supplier: str, session_id: str) -> None:
         """Forget the working copy."""
-        self._tries.pop((supplier, session_id), None)
+        self._forget((supplier, session_id))
         self._show()
 
     def drop_supplier(self, supplier: str) -> None:
         """Forget everything of a supplier that is no longer ours."""
         for key in [key for key in self._tries if key[0] == supplier]:
-            del self._tries[key]
+            self._forget(key)
         self._show()
 
+    def _forget(self, key: tuple[str, str]) -> None:
+        held = self._tries.pop(key, None)
+        if held is not None:
+            self._leaves -= held[1]
+
     def _show(self) -> None:
-        if self._gauge is not None:
-            self._gauge.value = len(self._tries)
+        self._metrics.open_tries.value = len(self._tries)
+        self._metrics.open_leaves.value = self._leaves
 
 
 async def add_relays(trie: Trie, relays: Sequence[Relay], load: LoadNodes) -> None:

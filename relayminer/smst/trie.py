@@ -81,7 +81,7 @@ class Trie:
         InvalidArgumentError: the root has not 48 bytes.
     """
 
-    __slots__ = ("_hash_path", "_keep_values", "_load", "_orphans", "_root", "_supplied")
+    __slots__ = ("_hash_path", "_keep_values", "_load", "_loaded", "_orphans", "_root", "_supplied")
 
     def __init__(
         self,
@@ -98,6 +98,7 @@ class Trie:
         self._hash_path = path_hasher
         self._keep_values = keep_values
         self._orphans: list[bytes] = []
+        self._loaded = 0
         self._supplied: dict[bytes, bytes] = {}
 
     @property
@@ -116,6 +117,11 @@ class Trie:
     def count(self) -> int:
         """Relays in the trie."""
         return root_count(self.root)
+
+    @property
+    def leaves_in_memory(self) -> int:
+        """Leaves that the trie's memory is good for: all, or so many as were loaded and added."""
+        return min(self._loaded, self.count)
 
     def supply(self, digest: bytes, preimage: bytes) -> None:
         """Hand over a node that an operation missed.
@@ -139,6 +145,7 @@ class Trie:
     def link(self, index: NodeIndex) -> Preloaded:
         """Link nodes that were gathered before, for stores that are read page by page."""
         self._root, report = index.link(self._root)
+        self._loaded += report.linked
         return report
 
     def update(self, key: bytes, value: bytes, weight: int) -> None:
@@ -153,6 +160,7 @@ class Trie:
         path = self._path(key)
         trail, node, depth = self._descend(path)
         leaf = Leaf(path, leaf_payload(value, weight))
+        self._loaded += 1
         replaced: Node = leaf
         orphan: Node = None
         if isinstance(node, Extension):
@@ -306,6 +314,7 @@ class Trie:
                 self._attach(trail, path, depth, node)
             elif is_lazy(node):
                 resolved = self._resolve(node, depth)
+                self._loaded += 1
                 self._attach(trail, path, depth, resolved)
                 self._supplied.pop(digest_of(node), None)
                 node = resolved

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 import trio.testing
 
+from relayminer.miner.appetite import Appetite
 from relayminer.miner.claim_rules import seal_wait_seconds
 from relayminer.miner.ingest import WAITING_BATCHES, Ingest
 from relayminer.state.log_reader import LogEntry
@@ -92,7 +93,7 @@ async def test_entries_that_find_no_room_stay_pending(mine: Rig) -> None:
         mine.supplier,
         cast("SupplierStore", QuietStore()),
         cast("Accumulator", None),
-        batch_entries=10,
+        appetite=Appetite(bytes_max=1 << 20, entries_max=10),
         take_over_seconds=1,
     )
     assert ingest.has_room
