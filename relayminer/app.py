@@ -25,8 +25,9 @@ from relayminer.cache.metrics import CacheMetrics
 from relayminer.cache.moment import ChainMoment
 from relayminer.chain.blocks import BlockFollower
 from relayminer.chain.client import TxClient
+from relayminer.chain.node_watch import NodeWatch
 from relayminer.chain.queries import ChainQueries
-from relayminer.chain.rpc import CometRpc
+from relayminer.chain.rpc_nodes import RpcNodes
 from relayminer.errors import RelayMinerError
 from relayminer.keys.loading import SupplierKeys, load_keys
 from relayminer.miner.service import MinerService
@@ -72,6 +73,7 @@ class Foundation:
     names: KeyNames
     queries: ChainQueries
     follower: BlockFollower
+    nodes: NodeWatch
     moment: ChainMoment
     caches: Caches
     metrics: Metrics
@@ -278,6 +280,7 @@ async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerP
         control = (base.settings.control.listen, *base.settings.control.also_listen)
         pages = None if pool is None else pool.pages
         await group.start(ControlPlane(control, base.metrics, base.health, pages))
+    await group.start(base.nodes)
     await group.start(base.follower)
     await group.start(base.caches)
     await group.start(_heights(base))
@@ -299,7 +302,8 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
     metrics, health = Metrics(), Health()
     names = KeyNames(settings.redis.namespace)
     moment = ChainMoment(settings.chain.block_time_seconds)
-    rpc = CometRpc(settings.chain.rpc_url, timeout_seconds=settings.chain.query_timeout_seconds)
+    rpc = RpcNodes(settings.chain, queries.board)
+    queries.board.show(metrics)
     health.add("start", lambda: "starting")
     health.add("store", lambda: None if redis.is_connected else "the store is not reached")
     return Foundation(
@@ -308,6 +312,7 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
         names=names,
         queries=queries,
         follower=BlockFollower(rpc, settings.chain, random.Random()),  # noqa: S311 - jitter only
+        nodes=NodeWatch(rpc, queries.groups, settings.chain),
         moment=moment,
         caches=Caches(
             load_cache_types(),

@@ -100,8 +100,12 @@ class HeightKeeper:
                 self._observe(block.height)
 
     async def _follow(self, follower: BlockFollower) -> None:
+        set_backs = follower.set_backs
         with follower.subscribe() as blocks:
             async for block in blocks:
+                if follower.set_backs != set_backs:
+                    set_backs = follower.set_backs
+                    self._moment.set_back(block.height)
                 published = self._published
                 if published is not None and self._is_of_another_chain(published):
                     _log.warning(

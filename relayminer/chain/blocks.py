@@ -18,17 +18,16 @@ import structlog
 import trio
 
 from relayminer.chain.errors import ChainError, WrongChainError
+from relayminer.chain.history import History, is_older_chain
 from relayminer.chain.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
-    from relayminer.chain.rpc import Block, CometRpc
-    from relayminer.config.settings import ChainSettings
+    from relayminer.chain.rpc import Block, BlockRpc, NodeStatus
+    from relayminer.config.chain import ChainSettings
 
-HASHES_KEPT = 512
-"""Recent blocks whose hash is remembered."""
 EVENTS_KEPT = 32
 """Recent blocks whose events are remembered until they are asked for."""
 
@@ -48,14 +47,14 @@ class BlockFollower:
     """A service that knows the latest block.
 
     Args:
-        rpc: the node.
+        rpc: the node, or several.
         settings: poll interval and chain id.
         random: jitter of reconnects.
     """
 
     name = "blocks"
 
-    def __init__(self, rpc: CometRpc, settings: ChainSettings, random: Random) -> None:
+    def __init__(self, rpc: BlockRpc, settings: ChainSettings, random: Random) -> None:
         self._rpc = rpc
         self._chain_id = settings.chain_id
         self._poll_seconds = settings.poll_interval_seconds
@@ -66,11 +65,15 @@ class BlockFollower:
         self._wanted_height = 0
         self._wanted = trio.Event()
         self._changed = trio.Event()
-        self._hashes: OrderedDict[int, bytes] = OrderedDict()
+        self._history = History()
         self._events: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
         self._events_changed = trio.Event()
         self._node_is_away = False
         self._wrong_chain: WrongChainError | None = None
+        self.set_backs = 0
+        """How often the chain turned out to have another past than it had."""
+        self.common_height = 0
+        """The last block that the chain's two pasts share, at the last set-back."""
 
     @property
     def latest(self) -> Block | None:
@@ -115,6 +118,10 @@ class BlockFollower:
             await self._changed.wait()
         return self._latest
 
+    async def wait_changed(self) -> None:
+        """Until there is another newest block."""
+        await self._changed.wait()
+
     async def block_hash(self, height: int) -> bytes:
         """The hash of the block at `height`, 32 bytes.
 
@@ -122,15 +129,12 @@ class BlockFollower:
             HeightNotReachedError: the chain is not there yet.
             ChainUnavailableError, ChainQueryError: the node did not say.
         """
-        if height not in self._hashes:
-            self._remember(await self._rpc.block(height))
-        return self._hashes[height]
-
-    def _remember(self, block: Block) -> None:
-        self._hashes[block.height] = block.hash
-        # The lowest goes first, so that what was just asked for stays.
-        while len(self._hashes) > HASHES_KEPT:
-            del self._hashes[min(height for height in self._hashes if height != block.height)]
+        known = self._history.get(height)
+        if known is None:
+            block = await self._rpc.block(height)
+            self._history.remember(block)
+            known = block.hash
+        return known
 
     def _want(self, height: int) -> None:
         """Someone has seen that `height` exists."""
@@ -147,6 +151,10 @@ class BlockFollower:
             while self._latest is None or self._wanted_height > self._latest.height:
                 try:
                     block = await self._rpc.block(self._wanted_height)
+                except WrongChainError as error:
+                    self._wrong_chain = error
+                    all_tasks.cancel()
+                    return
                 except ChainError as error:
                     _log.debug("no block yet", height=self._wanted_height, error=str(error))
                     await trio.sleep(retry_seconds)
@@ -160,7 +168,7 @@ class BlockFollower:
                         )
                         all_tasks.cancel()
                         return
-                    self._advance(block)
+                    await self._advance(block)
 
     async def _doubt(self) -> None:
         """A height that cannot be had may never have been: see what the node says of itself.
@@ -177,13 +185,50 @@ class BlockFollower:
                 )
                 self._wanted_height = height
 
-    def _advance(self, block: Block) -> None:
-        if self._latest is not None and block.height <= self._latest.height:
+    async def _advance(self, block: Block) -> None:
+        if self._history.is_contradicted(block):
+            await self._set_back(block)
+        elif self._latest is not None and block.height <= self._latest.height:
             return
         self._latest = block
-        self._remember(block)
+        self._history.remember(block)
         self._changed.set()
         self._changed = trio.Event()
+
+    async def _set_back(self, block: Block) -> None:
+        """The chain has another past than it had: forget what was known of it, and tell."""
+        common_height = await self._history.common_height(block, self._rpc.block)
+        _log.error(
+            "the chain was set back: blocks that were followed are not in it any more. Sessions of "
+            "those blocks are compared with the chain anew; if the chain was started over, restart "
+            "this process with an empty store",
+            height=block.height,
+            common_height=common_height,
+            followed=None if self._latest is None else self._latest.height,
+        )
+        self._history.forget_above(common_height)
+        self._events.clear()
+        self._wanted_height = block.height
+        self.common_height = common_height
+        self.set_backs += 1
+
+    async def _look_back(self, status: NodeStatus) -> None:
+        """See whether a node that is below what was followed has another chain."""
+        latest = self._latest
+        if latest is None or not 0 < status.latest_height <= latest.height:
+            return
+        if self._history.get(status.latest_height) == status.latest_hash:
+            return
+        with contextlib.suppress(ChainError):
+            block = await self._rpc.block(status.latest_height)
+            if block.chain_id != self._chain_id or self._latest is not latest:
+                return
+            if self._history.is_contradicted(block):
+                await self._advance(block)
+            elif is_older_chain(status, latest):
+                await self._set_back(block)
+                self._latest = None
+                await self._advance(block)
 
     async def _poll(self) -> None:
         """Ask for the height whenever no block has come for a while."""
@@ -199,6 +244,7 @@ class BlockFollower:
                     _log.info("the chain's node answers again", height=status.latest_height)
                 self._node_is_away = False
                 if status.latest_height > 0:
+                    await self._look_back(status)
                     self._want(status.latest_height)
                     self._listener.expect(status.latest_height)
             await self._silence()
@@ -239,14 +285,25 @@ class BlockSubscription:
 
     def __init__(self, follower: BlockFollower) -> None:
         self._follower = follower
+        self._set_backs = follower.set_backs
         self._seen_height = 0
 
     async def receive(self) -> Block:
-        """The newest block that was not received yet; at first the one that is known already."""
-        block = await self._follower.wait_for(self._seen_height + 1)
-        self._seen_height = block.height
+        """The newest block that was not received yet; at first the one that is known already.
+
+        After a set-back of the chain that is one below those that were received.
+        """
+        while not self._is_new(self._follower.latest):
+            await self._follower.wait_changed()
+        block = await self._follower.wait_for(0)
+        self._seen_height, self._set_backs = block.height, self._follower.set_backs
         await trio.lowlevel.checkpoint_if_cancelled()
         return block
+
+    def _is_new(self, block: Block | None) -> bool:
+        if block is None:
+            return False
+        return block.height > self._seen_height or self._set_backs != self._follower.set_backs
 
     def __aiter__(self) -> BlockSubscription:
         return self
@@ -258,6 +315,8 @@ class BlockSubscription:
 class EventStream:
     """Iterate over `(height, finalize_block_events)` of every block, in order.
 
+    After a set-back of the chain heights come again, from the first one that is another block now.
+
     Heights that a node has pruned cannot be had from it: they are left out, told in the log, and
     counted.
 
@@ -265,9 +324,10 @@ class EventStream:
         skipped_heights: how many were left out.
     """
 
-    def __init__(self, follower: BlockFollower, rpc: CometRpc, from_height: int) -> None:
+    def __init__(self, follower: BlockFollower, rpc: BlockRpc, from_height: int) -> None:
         self._follower = follower
         self._rpc = rpc
+        self._set_backs = follower.set_backs
         self._next_height = max(from_height, 1)
         self.skipped_heights = 0
 
@@ -277,8 +337,7 @@ class EventStream:
     async def __anext__(self) -> tuple[int, list[dict[str, Any]]]:
         retry_seconds = _RETRY_FIRST_SECONDS
         while True:
-            height = self._next_height
-            await self._follower.wait_for(height)
+            height = await self._reached()
             events = await self._follower._pushed_events(height)  # noqa: SLF001 - one module
             if events is None:
                 try:
@@ -290,8 +349,22 @@ class EventStream:
                     await trio.sleep(retry_seconds)
                     retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)
                     continue
+            if self._set_backs != self._follower.set_backs:
+                # They may be of a block that is not in the chain any more.
+                continue
             self._next_height = height + 1
             return height, events
+
+    async def _reached(self) -> int:
+        """The next height, once it is there; a lower one after the chain was set back."""
+        while True:
+            if self._set_backs != self._follower.set_backs:
+                self._set_backs = self._follower.set_backs
+                self._next_height = min(self._next_height, self._follower.common_height + 1)
+            latest = self._follower.latest
+            if latest is not None and latest.height >= self._next_height:
+                return self._next_height
+            await self._follower.wait_changed()
 
     def _skip_pruned(self, error: ChainError) -> bool:
         lowest_height = pruned_below(str(error))

@@ -30,12 +30,11 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from relayminer.chain.queries import Account, Broadcast
+    from relayminer.chain.accounts import Account
+    from relayminer.chain.queries import Broadcast
     from relayminer.config.settings import TransactionSettings
     from relayminer.protocol.signature import SigningKey
 
-ALREADY_IN_MEMPOOL = 19
-"""Code of codespace `sdk`: the same bytes are there already, so the goal is reached."""
 _STALE_ACCOUNT_CODES = frozenset({4, 9, 32})
 """Bad signature (perhaps of a changed account number), unknown account, wrong sequence."""
 
@@ -176,7 +175,7 @@ class TxClient:
             gas = await self._simulated_gas(build(0, paid=False), len(messages))
         built = build(gas, paid=True)
         answer = await self._broadcast(built)
-        if answer.code and not (answer.codespace == "sdk" and answer.code == ALREADY_IN_MEMPOOL):
+        if not answer.is_accepted:
             raise TransactionRefusedError(
                 answer.codespace, answer.code, answer.raw_log, built.tx_hash
             )

@@ -21,6 +21,10 @@ class ChainUnavailableError(ChainError):
     """The node did not answer: not reached, too slow, or it closed the connection."""
 
 
+class NodeBehindError(ChainUnavailableError):
+    """The node answered from a state that is too old to mean anything."""
+
+
 class ChainQueryError(ChainError):
     """The node answered, with an error or with something that we cannot read.
 
@@ -47,7 +51,7 @@ class WrongChainError(ChainError):
     def __init__(self, address: str, found: str, expected: str) -> None:
         super().__init__(
             f"the node at {address} is on chain {found!r}, but chain.chain_id is {expected!r}: "
-            "set chain.chain_id, or point chain.rpc_url at a node of that chain"
+            "set chain.chain_id, or point chain.rpc_url (or rpc_urls) at nodes of that chain"
         )
 
 

@@ -17,11 +17,13 @@ from relayminer.chain.errors import (
     ChainError,
     ChainQueryError,
     ChainUnavailableError,
+    NodeBehindError,
     NotFoundError,
     UnsupportedQueryError,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -62,21 +64,36 @@ def grpc_target(url: str) -> str:
     return url.rstrip("/")
 
 
+def is_plaintext(url: str, *, default: bool) -> bool:
+    """Whether a gRPC URL means a connection without TLS; the default where it does not say."""
+    if url.startswith("grpcs://"):
+        return False
+    return True if url.startswith("grpc://") else default
+
+
 class GrpcChannel:
     """One connection to the node, shared by queries and transactions; an async context manager.
 
     Args:
-        url: `host:port`, a scheme in front of it is ignored.
-        insecure: plaintext; else TLS with the system's trust roots.
+        url: `host:port`; `grpcs://` in front of it means TLS and `grpc://` none.
+        insecure: plaintext; else TLS with the system's trust roots; when the URL does not say.
         timeout_seconds: deadline of every call that gives none.
         max_concurrent: calls in flight; further ones wait for a turn within their deadline.
+        on_height: called with the height of the state that an answer speaks of, where it says so.
     """
 
     def __init__(
-        self, url: str, *, insecure: bool, timeout_seconds: float, max_concurrent: int
+        self,
+        url: str,
+        *,
+        insecure: bool,
+        timeout_seconds: float,
+        max_concurrent: int,
+        on_height: Callable[[int], None] | None = None,
     ) -> None:
         self._target = grpc_target(url)
-        self._insecure = insecure
+        self._insecure = is_plaintext(url, default=insecure)
+        self._on_height = on_height
         self._timeout_seconds = timeout_seconds
         self._turns = trio.Semaphore(max_concurrent)
         self._channel: Any = None
@@ -150,8 +167,8 @@ class GrpcChannel:
         code = call.code()
         if code is not grpc.StatusCode.OK:
             raise _error(self._target, method, code, call.details() or "")
-        if min_height:
-            self._require_height(method, call, min_height)
+        if min_height or self._on_height is not None:
+            self._look_at_height(method, call, min_height)
         try:
             return answer.FromString(call.result())
         except Exception as error:  # DecodeError or UnicodeDecodeError, by protobuf's backend
@@ -160,11 +177,15 @@ class GrpcChannel:
                 "DECODE",
             ) from error
 
-    def _require_height(self, method: str, call: Any, min_height: int) -> None:
-        """Raises ChainUnavailableError when the answer says that it is of an older state."""
+    def _look_at_height(self, method: str, call: Any, min_height: int) -> None:
+        """Raises NodeBehindError when the answer says that it is of an older state."""
         for name, value in call.initial_metadata() or ():
-            if name == HEIGHT_METADATA and value.isdecimal() and int(value) < min_height:
-                raise ChainUnavailableError(
+            if name != HEIGHT_METADATA or not value.isdecimal():
+                continue
+            if self._on_height is not None:
+                self._on_height(int(value))
+            if int(value) < min_height:
+                raise NodeBehindError(
                     f"{self._target} answered {method} from height {value}, {min_height} is needed"
                 )
 

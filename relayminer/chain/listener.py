@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from relayminer.chain.rpc import CometRpc
+    from relayminer.chain.rpc import BlockRpc
+    from relayminer.net.url import Origin
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Largest message accepted: the events of one block."""
@@ -55,7 +56,7 @@ class Listener:
 
     def __init__(
         self,
-        rpc: CometRpc,
+        rpc: BlockRpc,
         *,
         on_height: Callable[[int], None],
         on_events: Callable[[int, list[dict[str, Any]]], None],
@@ -67,6 +68,7 @@ class Listener:
         self._random = random
         self._events_wanted = trio.Event()
         self._connection: trio.CancelScope | None = None
+        self._origin: Origin | None = None
         self._announced_height = 0
         self._first_height = 0
         self.is_up = False
@@ -81,6 +83,10 @@ class Listener:
     def expect(self, height: int) -> None:
         """`height` is known to exist: a connection that has not said so by now is given up."""
         known_height = max(self._announced_height, self._first_height)
+        if self._connection is not None and self._origin != self._rpc.origin:
+            _log.info("listening to another node", node=self._rpc.address)
+            self._connection.cancel()
+            return
         if not self.is_up or self._connection is None:
             return
         if not known_height:
@@ -140,7 +146,7 @@ class Listener:
                 self._take(await connection.get_message())
 
     async def _open_stream(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-        origin = self._rpc.origin
+        self._origin = origin = self._rpc.origin
         if origin.scheme == "https":
             return await trio.open_ssl_over_tcp_stream(
                 origin.host, origin.port, https_compatible=True

@@ -7,19 +7,19 @@ windows by the session's end, prices, difficulty and compute units by its start.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from attrs import frozen
-from cosmpy.protos.cosmos.auth.v1beta1 import auth_pb2
 from cosmpy.protos.cosmos.auth.v1beta1 import query_pb2 as auth_query_pb2
 from cosmpy.protos.cosmos.bank.v1beta1 import query_pb2 as bank_query_pb2
 from cosmpy.protos.cosmos.base.query.v1beta1 import pagination_pb2
-from cosmpy.protos.cosmos.crypto.secp256k1 import keys_pb2
 from cosmpy.protos.cosmos.tx.v1beta1 import service_pb2 as tx_service_pb2
-from cosmpy.protos.cosmos.vesting.v1beta1 import vesting_pb2
 
+from relayminer.chain.accounts import unpack_account
 from relayminer.chain.errors import ChainQueryError
-from relayminer.chain.grpc_channel import GrpcChannel
+from relayminer.chain.grpc_nodes import GrpcNodes
+from relayminer.chain.standing import Kind, NodeBoard
 from relayminer.protocol.pb import (
     application_pb2,
     proof_pb2,
@@ -33,52 +33,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from relayminer.config.settings import ChainSettings
+    from relayminer.chain.accounts import Account
+    from relayminer.chain.grpc_channel import GrpcChannel
+    from relayminer.config.chain import ChainSettings
 
 CLAIMS_PER_PAGE = 100
 MAX_CLAIM_PAGES = 10_000
 DENOMINATION = "upokt"
-PUBLIC_KEY_TYPE = "cosmos.crypto.secp256k1.PubKey"
-
-# Every account type that embeds a BaseAccount, and the fields that lead to it.
-_ACCOUNT_TYPES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
-    "cosmos.auth.v1beta1.BaseAccount": (auth_pb2.BaseAccount, ()),
-    "cosmos.auth.v1beta1.ModuleAccount": (auth_pb2.ModuleAccount, ("base_account",)),
-    "cosmos.vesting.v1beta1.BaseVestingAccount": (
-        vesting_pb2.BaseVestingAccount,
-        ("base_account",),
-    ),
-    "cosmos.vesting.v1beta1.ContinuousVestingAccount": (
-        vesting_pb2.ContinuousVestingAccount,
-        ("base_vesting_account", "base_account"),
-    ),
-    "cosmos.vesting.v1beta1.DelayedVestingAccount": (
-        vesting_pb2.DelayedVestingAccount,
-        ("base_vesting_account", "base_account"),
-    ),
-    "cosmos.vesting.v1beta1.PeriodicVestingAccount": (
-        vesting_pb2.PeriodicVestingAccount,
-        ("base_vesting_account", "base_account"),
-    ),
-    "cosmos.vesting.v1beta1.PermanentLockedAccount": (
-        vesting_pb2.PermanentLockedAccount,
-        ("base_vesting_account", "base_account"),
-    ),
-}
-
-
-@frozen
-class Account:
-    """An account of the chain.
-
-    Attributes:
-        public_key: 33 bytes, compressed; None until the account first signs.
-    """
-
-    address: str
-    number: int
-    sequence: int
-    public_key: bytes | None
+ALREADY_IN_MEMPOOL = 19
+"""Code of codespace `sdk`: the same bytes are there already, so the goal is reached."""
 
 
 @frozen
@@ -113,29 +76,43 @@ class Broadcast:
     code: int
     raw_log: str
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the mempool has it, from now or from before."""
+        return self.code == 0 or (self.codespace == "sdk" and self.code == ALREADY_IN_MEMPOOL)
+
 
 class ChainQueries:
-    """gRPC queries to one node; an async context manager.
+    """gRPC queries to the best of some nodes, transactions to all; an async context manager.
 
     Every method raises NotFoundError when the chain says that the thing does not exist,
     ChainUnavailableError when the node did not answer, ChainQueryError for everything else.
     """
 
-    def __init__(self, settings: ChainSettings) -> None:
-        self._channel = GrpcChannel(
-            settings.grpc_url,
-            insecure=settings.grpc_insecure,
-            timeout_seconds=settings.query_timeout_seconds,
-            max_concurrent=settings.max_concurrent_queries,
-        )
+    def __init__(self, settings: ChainSettings, board: NodeBoard | None = None) -> None:
+        self.board = board or NodeBoard()
+        self._channel = GrpcNodes(Kind.GRPC, settings.grpc_nodes, settings, self.board)
+        self._broadcast = self._channel
+        if settings.broadcast_urls:
+            self._broadcast = GrpcNodes(
+                Kind.BROADCAST, settings.broadcast_urls, settings, self.board
+            )
 
     @property
     def target(self) -> str:
-        """`host:port` of the node."""
+        """`host:port` of the node that is asked first."""
         return self._channel.target
 
+    @property
+    def groups(self) -> list[GrpcNodes]:
+        """The nodes of queries and, where they are others, of transactions."""
+        return list(dict.fromkeys([self._channel, self._broadcast]))
+
     async def __aenter__(self) -> Self:
-        await self._channel.__aenter__()
+        async with AsyncExitStack() as stack:
+            for group in self.groups:
+                await stack.enter_async_context(group)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -144,7 +121,7 @@ class ChainQueries:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._channel.__aexit__(kind, error, trace)
+        await self._stack.__aexit__(kind, error, trace)
 
     async def shared_params(self) -> shared_pb2.Params:
         """The shared module's params in force now."""
@@ -347,16 +324,24 @@ class ChainQueries:
         return int(answer.gas_info.gas_used)
 
     async def broadcast(self, tx_bytes: bytes) -> Broadcast:
-        """Hand a transaction to the node's mempool (BROADCAST_MODE_SYNC)."""
-        answer = await self._channel.call(
-            "/cosmos.tx.v1beta1.Service/BroadcastTx",
-            tx_service_pb2.BroadcastTxRequest(
-                tx_bytes=tx_bytes, mode=tx_service_pb2.BROADCAST_MODE_SYNC
-            ),
-            tx_service_pb2.BroadcastTxResponse,
+        """Hand a transaction to the mempools of all nodes (BROADCAST_MODE_SYNC).
+
+        The answer is that of a node that accepted it, else the best node's.
+        """
+        request = tx_service_pb2.BroadcastTxRequest(
+            tx_bytes=tx_bytes, mode=tx_service_pb2.BROADCAST_MODE_SYNC
         )
-        result = answer.tx_response
-        return Broadcast(result.txhash, result.codespace, result.code, result.raw_log)
+
+        async def send(channel: GrpcChannel) -> Broadcast:
+            answer = await channel.call(
+                "/cosmos.tx.v1beta1.Service/BroadcastTx",
+                request,
+                tx_service_pb2.BroadcastTxResponse,
+            )
+            result = answer.tx_response
+            return Broadcast(result.txhash, result.codespace, result.code, result.raw_log)
+
+        return await self._broadcast.tell_all(send, lambda reply: reply.is_accepted)
 
     async def transaction(self, tx_hash: str) -> TransactionResult:
         """The result of a transaction that a block includes.
@@ -378,22 +363,3 @@ class ChainQueries:
             result.raw_log,
             result.gas_used,
         )
-
-
-def unpack_account(type_url: str, value: bytes) -> Account:
-    """The account in an `Any` of the auth module.
-
-    Raises:
-        ChainQueryError: an account type that is not known to embed a base account.
-    """
-    name = type_url.rpartition("/")[2]
-    if name not in _ACCOUNT_TYPES:
-        raise ChainQueryError(f"unknown account type {type_url}", "DECODE")
-    message_type, path = _ACCOUNT_TYPES[name]
-    account = message_type.FromString(value)
-    for step in path:
-        account = getattr(account, step)
-    public_key = None
-    if account.pub_key.type_url.rpartition("/")[2] == PUBLIC_KEY_TYPE:
-        public_key = keys_pb2.PubKey.FromString(account.pub_key.value).key
-    return Account(account.address, account.account_number, account.sequence, public_key)

@@ -10,7 +10,7 @@ import base64
 import calendar
 import json
 import re
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from attrs import frozen
@@ -49,12 +49,14 @@ class Block:
     Attributes:
         hash: 32 bytes, the block id's hash: what session ids and proof paths are made of.
         time_ns: the header's time, Unix nanoseconds.
+        parent_hash: of the block before; empty for the first one.
     """
 
     height: int
     hash: bytes
     time_ns: int
     chain_id: str
+    parent_hash: bytes = b""
 
 
 @frozen
@@ -65,12 +67,14 @@ class NodeStatus:
         chain_id: `node_info.network`.
         latest_height: 0 before the first block.
         catching_up: the node is still downloading old blocks.
+        latest_hash: of its newest block; empty when it does not say.
     """
 
     chain_id: str
     latest_height: int
     latest_time_ns: int
     catching_up: bool
+    latest_hash: bytes = b""
 
 
 def parse_time(text: str) -> int:
@@ -89,6 +93,42 @@ def parse_time(text: str) -> int:
         offset_seconds = int(zone[1:3]) * 3600 + int(zone[4:6]) * 60
         seconds += -offset_seconds if zone[0] == "+" else offset_seconds
     return seconds * NANOSECONDS_PER_SECOND + int((match[7] or "0").ljust(9, "0"))
+
+
+class BlockRpc(Protocol):
+    """What following blocks needs: one node (`CometRpc`), or several (`RpcNodes`)."""
+
+    @property
+    def address(self) -> str:
+        """Host and port, for messages."""
+        ...
+
+    @property
+    def origin(self) -> Origin:
+        """Scheme, host and port of the node whose WebSocket is to be listened to."""
+        ...
+
+    @property
+    def websocket_path(self) -> str:
+        """Where its WebSocket is."""
+        ...
+
+    @property
+    def authorization(self) -> list[tuple[bytes, bytes]]:
+        """The header that says who we are."""
+        ...
+
+    async def status(self) -> NodeStatus:
+        """Chain id, height and whether it is synced."""
+        ...
+
+    async def block(self, height: int | None = None) -> Block:
+        """The block at `height`, or the latest."""
+        ...
+
+    async def finalize_block_events(self, height: int) -> list[dict[str, Any]]:
+        """The events of a block's end."""
+        ...
 
 
 class CometRpc:
@@ -152,6 +192,7 @@ class CometRpc:
                 latest_height=height,
                 latest_time_ns=parse_time(sync["latest_block_time"]) if height else 0,
                 catching_up=bool(sync["catching_up"]),
+                latest_hash=bytes.fromhex(sync.get("latest_block_hash") or ""),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise self._unreadable("status", error) from error
@@ -171,8 +212,9 @@ class CometRpc:
                 hash=bytes.fromhex(result["block_id"]["hash"]),
                 time_ns=parse_time(header["time"]),
                 chain_id=header["chain_id"],
+                parent_hash=bytes.fromhex((header.get("last_block_id") or {}).get("hash") or ""),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._unreadable("block", error) from error
         if len(block.hash) != _HASH_BYTES or height not in {None, block.height}:
             raise self._unreadable("block", ValueError("another block, or no hash"))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from relayminer.cli.checks import Finding
+    from relayminer.cli.findings import Finding
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import attrs
 import trio
-from attrs import frozen
 
 from relayminer.chain.errors import ChainError, NotFoundError
 from relayminer.chain.queries import ChainQueries
-from relayminer.chain.rpc import CometRpc
+from relayminer.cli.check_nodes import check_grpc_nodes, check_rpc_nodes
+from relayminer.cli.findings import FAIL, OK, WARN, Finding
 from relayminer.config.masking import masked_url
 from relayminer.config.settings import EMBEDDED, BackendSettings, Settings
 from relayminer.errors import RelayMinerError
@@ -29,39 +27,12 @@ from relayminer.state.gateway import Redis
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-OK, WARN, FAIL = "ok", "warn", "fail"
-
 STORE_SECONDS = 20.0
 """For starting the embedded store, which reads its log first."""
 BACKEND_SECONDS = 5.0
 MAX_SUPPLIERS = 200
 """Suppliers looked up on the chain; a fleet has more than a person reads."""
 CONCURRENT = 16
-LATE_BLOCKS = 5
-"""A newest block older than this many block times means a node that is stuck."""
-_NANOSECONDS = 1_000_000_000
-
-
-@frozen
-class Finding:
-    """What one check found.
-
-    Attributes:
-        subject: what was looked at.
-        result: `ok`, `warn` (it works, but not as one would expect) or `fail`.
-        found: what is there.
-        remedy: what to do; empty when it is well.
-    """
-
-    subject: str
-    result: str
-    found: str
-    remedy: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """For programs."""
-        fields: dict[str, Any] = attrs.asdict(self)
-        return fields
 
 
 async def check_everything(settings: Settings) -> list[Finding]:
@@ -172,43 +143,17 @@ async def _store_version(url: str, settings: Settings) -> str:
 
 
 async def check_chain(settings: Settings, keys: SupplierKeys) -> AsyncIterator[Finding]:
-    """The node answers, is of the right chain, is synced, and knows our suppliers."""
-    yield await check_rpc(settings)
+    """The nodes answer, are of the right chain, are synced, and know our suppliers."""
+    for finding in await check_rpc_nodes(settings):
+        yield finding
+    about_grpc = await check_grpc_nodes(settings)
+    for finding in about_grpc:
+        yield finding
+    if any(finding.result == FAIL for finding in about_grpc):
+        return
     async with ChainQueries(settings.chain) as queries:
-        try:
-            params = await queries.shared_params()
-        except ChainError as error:
-            yield Finding("chain gRPC", FAIL, str(error), "check chain.grpc_url and the node")
-            return
-        sessions = f"sessions of {params.num_blocks_per_session} blocks"
-        yield Finding("chain gRPC", OK, f"{queries.target}: {sessions}")
         async for finding in check_suppliers(settings, queries, keys):
             yield finding
-
-
-async def check_rpc(settings: Settings) -> Finding:
-    """The RPC is of the right chain and its newest block is new."""
-    subject = "chain RPC"
-    rpc = CometRpc(settings.chain.rpc_url, timeout_seconds=settings.chain.query_timeout_seconds)
-    try:
-        status = await rpc.status()
-    except ChainError as error:
-        return Finding(subject, FAIL, str(error), "check chain.rpc_url and the node")
-    finally:
-        rpc.close()
-    found = f"{rpc.address}: chain {status.chain_id}, height {status.latest_height}"
-    if status.chain_id != settings.chain.chain_id:
-        remedy = f"set chain.chain_id: {status.chain_id}, or ask a node of the right chain"
-        return Finding(subject, FAIL, found, remedy)
-    if status.catching_up:
-        return Finding(subject, FAIL, f"{found}, catching up", "wait until the node is synced")
-    if status.latest_height == 0:
-        return Finding(subject, WARN, f"{found}, no block yet", "wait for the first block")
-    age_seconds = (time.time_ns() - status.latest_time_ns) / _NANOSECONDS
-    if age_seconds > LATE_BLOCKS * settings.chain.block_time_seconds:
-        found = f"{found}, newest block {age_seconds:.0f} s old"
-        return Finding(subject, WARN, found, "is the node stuck, or chain.block_time_seconds off?")
-    return Finding(subject, OK, found)
 
 
 async def check_suppliers(

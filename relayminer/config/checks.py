@@ -143,10 +143,21 @@ def check_chain(settings: Settings) -> Iterator[Complaint]:
     chain = settings.chain
     if not chain.chain_id.strip():
         yield Complaint(("chain", "chain_id"), chain.chain_id, "empty", "write the chain's id")
-    yield from _url(("chain", "rpc_url"), chain.rpc_url, ("http", "https", "tcp"))
-    grpc = chain.grpc_url.partition("://")[2] or chain.grpc_url
-    if wrong := _bad_address(grpc.rstrip("/"), lowest_port=1):
-        yield Complaint(("chain", "grpc_url"), chain.grpc_url, wrong, "write host:port")
+    rpc: list[tuple[Key, str]] = [(("chain", "rpc_url"), chain.rpc_url)]
+    rpc += [(("chain", "rpc_urls", index), url) for index, url in enumerate(chain.rpc_urls)]
+    for key, url in rpc:
+        yield from _url(key, url, ("http", "https", "tcp"))
+    grpc: list[tuple[Key, str]] = [(("chain", "grpc_url"), chain.grpc_url)]
+    for name, urls in (("grpc_urls", chain.grpc_urls), ("broadcast_urls", chain.broadcast_urls)):
+        grpc += [(("chain", name, index), url) for index, url in enumerate(urls)]
+    for key, url in grpc:
+        address = url.partition("://")[2] or url
+        if wrong := _bad_address(address.rstrip("/"), lowest_port=1):
+            yield Complaint(key, url, wrong, "write host:port")
+    for name in ("rpc_urls", "grpc_urls", "broadcast_urls"):
+        urls = getattr(chain, name)
+        if len(set(urls)) != len(urls):
+            yield Complaint(("chain", name), None, "a node twice", "name each node once")
 
 
 def check_transactions(settings: Settings) -> Iterator[Complaint]:
@@ -171,6 +182,8 @@ def check_transactions(settings: Settings) -> Iterator[Complaint]:
             ("transactions", "lifetime_max_seconds"),
             transactions.lifetime_max_seconds,
             "the chain refuses transactions that live for 10 minutes or more",
+    "chain.node_check_interval_seconds",
+    "chain.max_node_lag_blocks",
             "write a number from 1 to 599",
         )
     if len(transactions.memo) > _MAX_MEMO_CHARACTERS:

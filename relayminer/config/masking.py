@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MASK = "***"
@@ -31,6 +31,11 @@ def masked_url(url: str) -> str:
 def masked_url_repr(url: str) -> str:
     """For attrs: the repr of a field that holds a URL."""
     return repr(masked_url(url))
+
+
+def masked_urls_repr(urls: Sequence[str]) -> str:
+    """For attrs: the repr of a field that holds URLs."""
+    return repr(tuple(masked_url(url) for url in urls))
 
 
 def masked_headers_repr(headers: Mapping[str, str]) -> str:

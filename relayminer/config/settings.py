@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from relayminer.config.chain import ChainSettings
 from relayminer.config.masking import masked_headers_repr, masked_url_repr
 from relayminer.config.simulation import CompressionSettings, SimulationSettings
 from relayminer.config.traffic import (
@@ -64,22 +65,6 @@ class RedisSettings:
     max_queued_bytes: int = 268_435_456
     """Bytes that may wait to be sent on one connection; what goes beyond is refused."""
     namespace: NamespaceSettings = NamespaceSettings()
-
-
-@frozen(kw_only=True)
-class ChainSettings:
-    """How to reach the chain."""
-
-    chain_id: str = "pocket"
-    rpc_url: str = field(default="http://127.0.0.1:26657", repr=masked_url_repr)
-    grpc_url: str = "127.0.0.1:19090"
-    grpc_insecure: bool = True
-    query_timeout_seconds: float = 5.0
-    max_concurrent_queries: int = 16
-    poll_interval_seconds: float = 1.0
-    """How often to ask for the height while the WebSocket is away or silent."""
-    block_time_seconds: float = 30.0
-    """Expected time between blocks: turns blocks left in a window into a transaction's lifetime."""
 
 
 @frozen(kw_only=True)
@@ -337,7 +322,7 @@ class Settings:
 
     home: Path = field(factory=lambda: Path.home() / ".relayminer")
     redis: RedisSettings = RedisSettings()
-    chain: ChainSettings = ChainSettings()
+    chain: ChainSettings = field(factory=ChainSettings)
     transactions: TransactionSettings = TransactionSettings()
     keys: KeySettings = KeySettings()
     relayer: RelayerSettings = RelayerSettings()

@@ -106,7 +106,13 @@ class Settlement:
 
     async def _follow(self, from_height: int) -> None:
         self._metrics.settled_height.value = from_height - 1
+        last_height = from_height - 1
         async for height, events in self._blocks.events(from_height):
+            if height <= last_height:
+                # The chain was set back: what was read of these heights is of another past.
+                for address, read in self._read_through.items():
+                    self._read_through[address] = min(read, height - 1)
+            last_height = height
             while True:
                 if await self._record_block(height, events):
                     break

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from cosmpy.protos.cosmos.base.v1beta1 import coin_pb2
 
+from relayminer.chain.accounts import Account
 from relayminer.chain.errors import ChainQueryError, NotFoundError
-from relayminer.chain.queries import Account
 from relayminer.protocol import codec
 from relayminer.protocol.envelope import HttpRequest, encode_http_request
 from relayminer.protocol.pb import (

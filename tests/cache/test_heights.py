@@ -30,6 +30,7 @@ class Node:
 
     latest: Block | None = None
     send: trio.MemorySendChannel[Block] | None = None
+    set_backs: int = 0
 
     @contextmanager
     def subscribe(self) -> Iterator[trio.MemoryReceiveChannel[Block]]:

@@ -67,9 +67,28 @@ class CometNode:
         self.subscriptions = 0
         self.subscribed = trio.Event()
         self.called = trio.Event()
+        self.forks_at = 0
+        """From this height on blocks are others than those of the same height elsewhere."""
+        self.fork = b""
+        self.seconds_later = 0
+        """How much later the blocks of the fork are than those of the same height elsewhere."""
         self._sockets: list[tuple[trio_websocket.WebSocketConnection, dict[str, int]]] = []
         self._streams: list[trio.SocketStream] = []
         self.port = 0
+
+    def hash(self, height: int) -> bytes:
+        """The hash of a block here, 32 bytes."""
+        if self.fork and height >= self.forks_at:
+            return hashlib.sha256(self.fork + b" %d" % height).digest()
+        return block_hash(height)
+
+    def time(self, height: int) -> str:
+        """The time of a block here."""
+        return time_text(height + (self.seconds_later if height >= self.forks_at else 0))
+
+    def set_back(self, height: int, fork: bytes) -> None:
+        """The chain goes on from `height - 1` with other blocks; the one at `height` is there."""
+        self.height, self.forks_at, self.fork = height, height, fork
 
     @property
     def url(self) -> str:
@@ -160,7 +179,8 @@ class CometNode:
         if call["method"] == "status":
             sync = {
                 "latest_block_height": str(self.height),
-                "latest_block_time": time_text(self.height) if self.height else "0001-01-01",
+                "latest_block_time": self.time(self.height) if self.height else "0001-01-01",
+                "latest_block_hash": self.hash(self.height).hex().upper() if self.height else "",
                 "catching_up": False,
             }
             return answer | {"result": {"node_info": {"network": self.chain_id}, "sync_info": sync}}
@@ -177,9 +197,10 @@ class CometNode:
             header = {
                 "chain_id": self.chain_id,
                 "height": str(height),
-                "time": time_text(height),
+                "time": self.time(height),
+                "last_block_id": {"hash": self.hash(height - 1).hex() if height > 1 else ""},
             }
-            block_id = {"hash": block_hash(height).hex().upper()}
+            block_id = {"hash": self.hash(height).hex().upper()}
             return answer | {"result": {"block_id": block_id, "block": {"header": header}}}
         else:
             result = {

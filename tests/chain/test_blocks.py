@@ -12,7 +12,7 @@ import trio
 from relayminer.chain.blocks import BlockFollower
 from relayminer.chain.errors import HeightNotReachedError, WrongChainError
 from relayminer.chain.rpc import CometRpc
-from relayminer.config.settings import ChainSettings
+from relayminer.config.chain import ChainSettings
 from tests.chain.comet_node import FIRST_TIME_SECONDS, CometNode, block_hash
 
 if TYPE_CHECKING:
@@ -258,13 +258,13 @@ async def test_remembered_hashes_are_bounded(
     node: CometNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory does not grow with the chain."""
-    monkeypatch.setattr("relayminer.chain.blocks.HASHES_KEPT", 4)
+    monkeypatch.setattr("relayminer.chain.history.HASHES_KEPT", 4)
     await node.add_block(count=9)
     async with following(node) as follower:
         await follower.wait_for(9)
         for height in range(1, 10):
             assert await follower.block_hash(height) == block_hash(height)
-        assert len(follower._hashes) == 4
+        assert len(follower._history._hashes) == 4
 
 
 async def test_a_node_that_is_away_is_waited_for() -> None:

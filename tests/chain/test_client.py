@@ -10,6 +10,7 @@ from cosmpy.protos.cosmos.tx.v1beta1 import tx_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relayminer.chain.accounts import Account
 from relayminer.chain.client import TxClient
 from relayminer.chain.errors import (
     ChainQueryError,
@@ -19,7 +20,7 @@ from relayminer.chain.errors import (
     TransactionRefusedError,
 )
 from relayminer.chain.fees import parse_gas_price
-from relayminer.chain.queries import Account, Broadcast
+from relayminer.chain.queries import Broadcast
 from relayminer.chain.transactions import lifetime_for_window, tx_hash
 from relayminer.config.settings import TransactionSettings
 from relayminer.protocol.pb import proof_pb2

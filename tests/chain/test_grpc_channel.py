@@ -7,10 +7,11 @@ import threading
 import pytest
 import trio
 
+from relayminer.chain.accounts import unpack_account
 from relayminer.chain.errors import ChainQueryError, ChainUnavailableError
 from relayminer.chain.grpc_channel import GrpcChannel, grpc_target
-from relayminer.chain.queries import ChainQueries, unpack_account
-from relayminer.config.settings import ChainSettings
+from relayminer.chain.queries import ChainQueries
+from relayminer.config.chain import ChainSettings
 from relayminer.protocol.pb import proof_pb2, shared_pb2
 from tests.chain.grpc_node import GrpcNode, Reply
 

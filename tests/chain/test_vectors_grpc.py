@@ -11,10 +11,11 @@ from cosmpy.protos.cosmos.bank.v1beta1 import query_pb2 as bank_query_pb2
 from cosmpy.protos.cosmos.tx.v1beta1 import service_pb2 as tx_service_pb2
 from google.protobuf.json_format import MessageToDict
 
+from relayminer.chain.accounts import Account
 from relayminer.chain.errors import ChainQueryError, NotFoundError, UnsupportedQueryError
 from relayminer.chain.grpc_channel import GrpcChannel
-from relayminer.chain.queries import Account, Broadcast, ChainQueries
-from relayminer.config.settings import ChainSettings
+from relayminer.chain.queries import Broadcast, ChainQueries
+from relayminer.config.chain import ChainSettings
 from relayminer.protocol.pb import (
     application_pb2,
     proof_pb2,

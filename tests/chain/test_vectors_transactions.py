@@ -18,7 +18,8 @@ from relayminer.chain.transactions import (
     lifetime_for_window,
     sign_doc_bytes,
 )
-from relayminer.config.settings import ChainSettings, TransactionSettings
+from relayminer.config.chain import ChainSettings
+from relayminer.config.settings import TransactionSettings
 from relayminer.protocol.pb import proof_pb2
 from relayminer.protocol.signature import SigningKey, verify_signature
 from tests.chain.grpc_node import GrpcNode, Reply

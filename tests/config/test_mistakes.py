@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relayminer.config import ConfigError, Settings, load
+from relayminer.config.chain import ChainSettings
 from relayminer.config.masking import MASK, masked_url
-from relayminer.config.settings import BackendSettings, ChainSettings, RedisSettings
+from relayminer.config.settings import BackendSettings, RedisSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,12 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("redis.url", "http://a", "neither `embedded` nor the URL"),
     ("redis.url", "redis://", "no host"),
     ("redis.url", "redis://a:99999", "Port out of range"),
+    ("redis.url", "redis://a:1,b:2", "several hosts"),
+    ("redis.url", "redis-sentinel://a:1,b:2", "no name of the primary"),
+    ("redis.url", "redis-sentinel://a:1,b:99999/m", "Port out of range"),
+    ("redis.url", "redis-sentinel://", "no host"),
+    ("redis.url", "rediss-cluster://a:1,b:2", "in one slot"),
+    ("redis.memory_shed_ratio", 2, "not between memory_warn_ratio"),
     ("redis.url", 5, "a whole number, not a text"),
     ("redis.appendfsync", "never", "write one of everysec, always"),
     ("redis.command_timeout_seconds", 0, "0 would stop everything"),

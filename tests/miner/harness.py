@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from relayminer.config.chain import ChainSettings
 from relayminer.config.settings import (
-    ChainSettings,
     MinerSettings,
     NamespaceSettings,
     Settings,
