@@ -1,0 +1,1 @@
+"""Deterministic simulation: the real miner under a simulated clock, chain and store."""
