@@ -182,8 +182,6 @@ def check_transactions(settings: Settings) -> Iterator[Complaint]:
             ("transactions", "lifetime_max_seconds"),
             transactions.lifetime_max_seconds,
             "the chain refuses transactions that live for 10 minutes or more",
-    "chain.node_check_interval_seconds",
-    "chain.max_node_lag_blocks",
             "write a number from 1 to 599",
         )
     if len(transactions.memo) > _MAX_MEMO_CHARACTERS:
@@ -203,6 +201,8 @@ _POSITIVE = (
     "chain.max_concurrent_queries",
     "chain.poll_interval_seconds",
     "chain.block_time_seconds",
+    "chain.node_check_interval_seconds",
+    "chain.max_node_lag_blocks",
     "transactions.gas_fallback_per_message",
     "relayer.max_body_bytes",
     "relayer.max_header_bytes",
