@@ -18,7 +18,6 @@ from relayminer.config.settings import (
     Settings,
 )
 from relayminer.miner.service import MinerService
-from relayminer.protocol.pb.mined_relay_pb2 import MinedRelayMessage
 from relayminer.protocol.signature import SigningKey
 from relayminer.state.errors import StoreAwayError
 from relayminer.state.gateway import Redis
@@ -30,6 +29,7 @@ from relayminer.state.sessions import SessionStore
 from relayminer.telemetry.metrics import Metrics
 from relayminer.testing.store import running_gateway
 from tests.miner.chain import COMPUTE_UNITS, TestChain
+from tests.miner.relays import log_entry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -124,7 +124,7 @@ class Rig:
     def service(
         self, redis: Redis | None = None, *, chain: Any = None, owner: str = ""
     ) -> MinerService:
-        """A miner process, not running yet; it may have its own view of the chain and its own id."""
+        """A miner process, not running yet; it may have its own view of the chain and id."""
         chain = chain or self.chain
         self.metrics = Metrics()
         return MinerService(
@@ -172,10 +172,7 @@ class Rig:
 
     def relay(self, session: str, number: int, **changes: Any) -> bytes:
         """A log entry of a session that began at height 1 and ends at 10."""
-        value = f"relay {number} of {session}".encode()
         fields: dict[str, Any] = {
-            "relay_hash": sha256(value).digest(),
-            "relay_bytes": value,
             "compute_units_per_relay": COMPUTE_UNITS,
             "session_id": session,
             "session_start_height": 1,
@@ -184,7 +181,8 @@ class Rig:
             "service_id": SERVICE,
             "application_address": f"{APPLICATION}{session[:8]}",
         }
-        return MinedRelayMessage(**{**fields, **changes}).SerializeToString()
+        payload = changes.pop("payload", f"relay {number} of {session}".encode())
+        return log_entry(payload, **{**fields, **changes})
 
     async def log(self, session: str, count: int, *, first: int = 0, **changes: Any) -> None:
         """Log `count` relays of a session."""
