@@ -16,9 +16,9 @@ from benchmarks.processes import BenchmarkError, Child, relayminer
 from benchmarks.sample import signed_request
 from relayminer.config.settings import NamespaceSettings, RedisSettings
 from relayminer.devnet.gateway import Gateway
-from relayminer.devnet.gateway_chain import GatewayChain
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import INFO_FILE, DevnetInfo, read_info
+from relayminer.gateway.chain import GatewayChain
 from relayminer.protocol.codec import encode
 from relayminer.protocol.pb.session_pb2 import SessionHeader
 from relayminer.protocol.signature import SigningKey
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from relayminer.devnet.gateway_chain import OpenSession
+    from relayminer.gateway.chain import OpenSession
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0

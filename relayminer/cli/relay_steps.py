@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from relayminer.devnet.gateway import Gateway, jsonrpc_payload
-from relayminer.devnet.gateway_chain import GatewayChain, OpenSession
+from relayminer.devnet.gateway import Gateway
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import Party, read_info
 from relayminer.errors import RelayMinerError
+from relayminer.gateway.chain import GatewayChain, OpenSession
+from relayminer.gateway.relays import jsonrpc_payload
 from relayminer.keys.files import Found, parse_hex_key, read_secret_file, read_yaml
 from relayminer.protocol.address import address_of
 from relayminer.protocol.codec import decode

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from relayminer.demo.rows import Row
-    from relayminer.devnet.gateway_chain import GatewayChain
+    from relayminer.gateway.chain import GatewayChain
 
 UPOKT = "upokt"
 

@@ -9,16 +9,17 @@ import trio
 
 from relayminer.demo.children import DemoError
 from relayminer.demo.rows import Row, Rows
-from relayminer.devnet.gateway import Gateway, RelayRecord, jsonrpc_payload
+from relayminer.devnet.gateway import Gateway, RelayRecord
+from relayminer.gateway.relays import jsonrpc_payload
 from relayminer.protocol.signature import SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from relayminer.demo.plan import DemoOptions
-    from relayminer.devnet.gateway_chain import GatewayChain, OpenSession
     from relayminer.devnet.http_client import HttpClient
     from relayminer.devnet.info import DevnetInfo
+    from relayminer.gateway.chain import GatewayChain, OpenSession
 
 POLL_SECONDS = 0.1
 PAUSE_AFTER_FAILURE_SECONDS = 0.2

@@ -24,9 +24,9 @@ from relayminer.demo.plan import (
 )
 from relayminer.demo.report import change_table, problems, progress, relay_table
 from relayminer.devnet.errors import DevnetError
-from relayminer.devnet.gateway_chain import GatewayChain
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import DevnetInfo, read_info
+from relayminer.gateway.chain import GatewayChain
 from relayminer.protocol.pb import proof_pb2
 from relayminer.protocol.windows import session_windows
 

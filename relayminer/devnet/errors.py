@@ -8,7 +8,6 @@ __all__ = [
     "ControlError",
     "DevnetError",
     "DevnetInfoError",
-    "GatewayError",
     "HttpError",
     "QuerySyntaxError",
     "RpcError",
@@ -50,7 +49,3 @@ class ControlError(DevnetError):
 
 class HttpError(DevnetError):
     """The peer does not speak HTTP/1.1, or says more than our limits allow."""
-
-
-class GatewayError(DevnetError):
-    """The gateway client could not build, send or accept a relay; says at which step."""

@@ -1,38 +1,37 @@
-"""A gateway: signs relay requests with a ring, sends them to relayers, checks what comes back.
-
-It checks more than real gateways do: also that the payload hash is the payload's.
-"""
+"""A gateway on the devnet's own HTTP client: signs relays, sends them, checks what comes back."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import field, frozen
 
-from relayminer.devnet.errors import DevnetError, GatewayError
-from relayminer.protocol.codec import decode, encode
+from relayminer.devnet.errors import DevnetError
+from relayminer.gateway.errors import GatewayError
+from relayminer.gateway.relays import (
+    EXCERPT_CHARACTERS,
+    jsonrpc_payload,
+    key_check,
+    opened,
+    sign_relay,
+)
+from relayminer.protocol.codec import decode
 from relayminer.protocol.errors import ProtocolError
-from relayminer.protocol.pb import http_pb2, service_pb2, shared_pb2
-from relayminer.protocol.relay import check_response, request_hash, response_hash
-from relayminer.protocol.ring import sign_ring
-from relayminer.protocol.signature import verify_signature
+from relayminer.protocol.pb import http_pb2, shared_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from relayminer.devnet.gateway_chain import Endpoint, OpenSession
     from relayminer.devnet.http_client import HttpClient
     from relayminer.devnet.http_message import HttpResponse
+    from relayminer.gateway.chain import Endpoint, OpenSession
     from relayminer.protocol.signature import SigningKey
 
 HTTP_OK = 200
 HTTP_ERROR = 400
 RPC_TYPE_HEADER = "Rpc-Type"
-BODY_EXCERPT_CHARACTERS = 200
 
 
 @frozen(kw_only=True)
@@ -57,23 +56,6 @@ class RelayRecord:
     status: int = 0
     body: bytes = field(default=b"", repr=False)
     latency_seconds: float = 0.0
-
-
-def jsonrpc_payload(method: str = "eth_blockNumber", params: object = (), number: int = 1) -> bytes:
-    """A serialized `POKTHTTPRequest` that carries one JSON-RPC call."""
-    call = {"id": number, "jsonrpc": "2.0", "method": method, "params": params}
-    return http_payload("POST", "/", json.dumps(call, separators=(",", ":")).encode())
-
-
-def http_payload(
-    method: str, url: str, body: bytes, content_type: str = "application/json"
-) -> bytes:
-    """A serialized `POKTHTTPRequest`; map keys sorted, as every client writes them."""
-    request = http_pb2.POKTHTTPRequest(method=method, url=url, body_bz=body)
-    header = request.header["Content-Type"]
-    header.key = "Content-Type"
-    header.values.append(content_type)
-    return request.SerializeToString(deterministic=True)
 
 
 class Gateway:
@@ -101,12 +83,7 @@ class Gateway:
 
     def sign(self, session: OpenSession, supplier: str, payload: bytes) -> bytes:
         """The bytes of a fresh `RelayRequest` to `supplier`, ring signature included."""
-        request = service_pb2.RelayRequest(payload=payload)
-        request.meta.session_header.CopyFrom(session.header)
-        request.meta.supplier_operator_address = supplier
-        digest = request_hash(request)
-        request.meta.signature = sign_ring(digest, session.ring, self._key)
-        return encode(request)
+        return sign_relay(session.header, supplier, payload, session.ring, self._key)
 
     async def relay(
         self, session: OpenSession, supplier: str, payload: bytes, *, url: str = ""
@@ -125,17 +102,13 @@ class Gateway:
         self, session: OpenSession, supplier: str, signed: bytes, *, url: str = ""
     ) -> RelayRecord:
         """Send an already signed relay and check the answer; failures are in the record."""
-        endpoint = session.endpoints.get(supplier)
         started = self._clock()
         error, status, body = "", 0, b""
         try:
-            if endpoint is None:
-                raise GatewayError(f"{supplier} has no JSON-RPC endpoint in this session")
-            answer = await self._post(url or endpoint.url, signed)
-            status, body = check_answer(answer, session, endpoint)
+            status, body = await self._exchange(session, supplier, signed, url)
             if status >= HTTP_ERROR:
                 error = f"backend answered {status}"
-        except (DevnetError, ProtocolError) as problem:
+        except (DevnetError, GatewayError, ProtocolError) as problem:
             error = str(problem)
         except trio.TooSlowError:
             error = f"no answer within {self._timeout_seconds} s"
@@ -153,6 +126,14 @@ class Gateway:
             body=body,
             latency_seconds=self._clock() - started,
         )
+
+    async def _exchange(
+        self, session: OpenSession, supplier: str, signed: bytes, url: str
+    ) -> tuple[int, bytes]:
+        endpoint = session.endpoints.get(supplier)
+        if endpoint is None:
+            raise GatewayError(f"{supplier} has no JSON-RPC endpoint in this session")
+        return check_answer(await self._post(url or endpoint.url, signed), session, endpoint)
 
     async def _post(self, url: str, signed: bytes) -> HttpResponse:
         headers = (
@@ -205,22 +186,11 @@ def check_answer(
         ProtocolError: it does not decode, or is not a valid response.
     """
     if answer.status != HTTP_OK:
-        excerpt = answer.body.decode("utf-8", "replace")[:BODY_EXCERPT_CHARACTERS]
+        excerpt = answer.body.decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
         raise GatewayError(f"HTTP {answer.status}: {excerpt}")
-    response = decode(service_pb2.RelayResponse, answer.body)
-    check_response(response)
-    if response.meta.session_header != session.header:
-        raise GatewayError("the answer is for another session")
-    signature = response.meta.supplier_operator_signature
-    if not verify_signature(endpoint.public_key, response_hash(response), signature):
-        raise GatewayError("the supplier's signature does not verify")
-    if response.HasField("relay_miner_error"):
-        problem = response.relay_miner_error
-        raise GatewayError(f"relay miner error {problem.codespace} {problem.code}")
-    if response.payload_hash != sha256(response.payload).digest():
-        raise GatewayError("the payload hash is not the payload's")
-    payload = decode(http_pb2.POKTHTTPResponse, response.payload)
-    return payload.status_code, payload.body_bz
+    payload = opened(answer.body, session.header, key_check(endpoint.public_key))
+    response = decode(http_pb2.POKTHTTPResponse, payload)
+    return response.status_code, response.body_bz
 
 
 def served(records: Iterable[RelayRecord]) -> Counter[tuple[str, str]]:

@@ -18,10 +18,10 @@ import yaml
 from attrs import define, frozen
 
 from relayminer.config.settings import RedisSettings
-from relayminer.devnet.gateway_chain import GatewayChain
 from relayminer.devnet.options import DevnetOptions
 from relayminer.devnet.server import Devnet, run_devnet
 from relayminer.errors import RelayMinerError
+from relayminer.gateway.chain import GatewayChain
 from relayminer.net.errors import NetError
 from relayminer.protocol.budget import relay_cost_upokt
 from relayminer.protocol.pb import service_pb2

@@ -16,8 +16,8 @@ from cosmpy.protos.cosmos.bank.v1beta1.tx_pb2 import MsgSend
 from cosmpy.protos.cosmos.base.v1beta1.coin_pb2 import Coin
 from cosmpy.protos.cosmos.tx.v1beta1 import service_pb2 as tx_service_pb2
 
-from relayminer.devnet.errors import GatewayError
-from relayminer.devnet.gateway_chain import GatewayChain
+from relayminer.gateway.chain import GatewayChain
+from relayminer.gateway.errors import GatewayError
 from tests.devnet.test_rpc import call, shape
 from tests.devnet.test_websocket import connected
 from tests.vector_data import load

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from relayminer.devnet.gateway import Gateway, RelayRecord, jsonrpc_payload, served
-from relayminer.devnet.gateway_chain import Endpoint, GatewayChain, OpenSession
+from relayminer.devnet.gateway import Gateway, RelayRecord, served
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.http_message import HttpRequest, HttpResponse
+from relayminer.gateway.chain import Endpoint, GatewayChain, OpenSession
+from relayminer.gateway.relays import jsonrpc_payload
 from relayminer.protocol.codec import decode, encode
 from relayminer.protocol.pb import http_pb2, service_pb2, session_pb2, shared_pb2
 from relayminer.protocol.relay import sign_response

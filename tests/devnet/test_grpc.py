@@ -14,8 +14,8 @@ from cosmpy.protos.cosmos.bank.v1beta1 import query_pb2 as bank_query_pb2
 
 from relayminer.devnet.chain import QUERY_TYPES
 from relayminer.devnet.faults import QueryFault
-from relayminer.devnet.gateway_chain import GatewayChain
 from relayminer.devnet.http_client import HttpClient
+from relayminer.gateway.chain import GatewayChain
 from tests.vector_data import load
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import frozen
 
-from relayminer.devnet.gateway import Gateway, jsonrpc_payload
-from relayminer.devnet.gateway_chain import GatewayChain, OpenSession
+from relayminer.devnet.gateway import Gateway
 from relayminer.devnet.http_client import HttpClient
+from relayminer.gateway.chain import GatewayChain, OpenSession
+from relayminer.gateway.relays import jsonrpc_payload
 from relayminer.net.response import Response, ResponseParser
 from relayminer.protocol.codec import encode
 from relayminer.protocol.pb.service_pb2 import RelayRequest

@@ -15,9 +15,9 @@ import yaml
 from attrs import define, field, frozen
 
 from relayminer.demo.plan import free_port
-from relayminer.devnet.gateway_chain import GatewayChain
 from relayminer.devnet.options import DevnetOptions
 from relayminer.devnet.server import Devnet, run_devnet
+from relayminer.gateway.chain import GatewayChain
 from relayminer.net.errors import NetError
 from relayminer.protocol import codec
 from relayminer.protocol.envelope import HttpRequest, encode_http_request

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relayminer.config.load import load
-from relayminer.devnet.gateway import Gateway, jsonrpc_payload
+from relayminer.devnet.gateway import Gateway
 from relayminer.devnet.http_client import HttpClient
+from relayminer.gateway.relays import jsonrpc_payload
 from tests.cli.command import COMMAND, ENVIRONMENT
 from tests.e2e.hostile import answer_to, post, signer, still_serves
 

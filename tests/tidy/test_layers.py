@@ -33,8 +33,12 @@ ALLOWED: dict[str, set[str]] = {
     "cache": PURE | SUPPORT | OUTSIDE_WORLD | {"plugin"},
     "relayer": PURE | SUPPORT | OUTSIDE_WORLD | {"cache", "plugin"},
     "miner": PURE | SUPPORT | OUTSIDE_WORLD | {"cache"},
-    "devnet": PURE | {"net"},
-    "testing": PURE | SUPPORT | OUTSIDE_WORLD | {"devnet", "plugin", "relayer", "cache", "miner"},
+    "gateway": PURE | {"net"},
+    "devnet": PURE | {"net", "gateway"},
+    "testing": PURE
+    | SUPPORT
+    | OUTSIDE_WORLD
+    | {"devnet", "gateway", "plugin", "relayer", "cache", "miner"},
 }
 UNBOUNDED = {"cli", "app", "roles", "reload", "workers", "demo", "__main__", "__init__"}
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from cosmpy.protos.cosmos.auth.v1beta1 import auth_pb2
 from cosmpy.protos.cosmos.auth.v1beta1 import query_pb2 as auth_query_pb2
 from cosmpy.protos.cosmos.crypto.secp256k1 import keys_pb2
 
-from relayminer.devnet.errors import GatewayError
+from relayminer.gateway.errors import GatewayError
 from relayminer.protocol.pb import application_pb2, session_pb2, shared_pb2
 from relayminer.protocol.ring_members import (
     PLACEHOLDER_ADDRESS,
@@ -41,13 +41,19 @@ class Endpoint:
 
     Attributes:
         supplier: operator address.
-        url: as staked for the service.
+        url: as staked for the service, its first one.
         public_key: 33 bytes, what its answers are signed with.
+        urls: as staked, by RPC type.
     """
 
     supplier: str
     url: str
     public_key: bytes
+    urls: Mapping[int, str] = field(factory=dict)
+
+    def url_for(self, rpc_type: int) -> str:
+        """Where relays of a type go: what was staked for it, else for any other."""
+        return self.urls.get(rpc_type, self.url)
 
 
 @frozen
@@ -71,11 +77,16 @@ class GatewayChain:
     """gRPC queries of one node.
 
     Args:
-        target: `host:port`, plaintext.
+        target: `host:port`.
+        tls: speak TLS to it.
     """
 
-    def __init__(self, target: str) -> None:
-        self._channel = grpc.insecure_channel(target)
+    def __init__(self, target: str, *, tls: bool = False) -> None:
+        self._channel = (
+            grpc.secure_channel(target, grpc.ssl_channel_credentials())
+            if tls
+            else grpc.insecure_channel(target)
+        )
         self._limiter = trio.CapacityLimiter(MAX_CONCURRENT_QUERIES)
         self._public_keys: dict[str, bytes] = {PLACEHOLDER_ADDRESS: PLACEHOLDER_PUBLIC_KEY}
 
@@ -168,17 +179,18 @@ class GatewayChain:
         endpoints = {}
         for supplier in session.suppliers:
             address = supplier.operator_address
-            url = _endpoint_url(supplier, service_id)
-            if url:
-                endpoints[address] = Endpoint(address, url, await self.public_key(address))
+            urls = _endpoint_urls(supplier, service_id)
+            if urls:
+                url = urls.get(shared_pb2.JSON_RPC) or next(iter(urls.values()))
+                endpoints[address] = Endpoint(address, url, await self.public_key(address), urls)
         return OpenSession(session.header, session.num_blocks_per_session, ring, endpoints)
 
 
-def _endpoint_url(supplier: shared_pb2.Supplier, service_id: str) -> str:
-    """The first JSON-RPC endpoint that a supplier staked for a service, empty when none."""
+def _endpoint_urls(supplier: shared_pb2.Supplier, service_id: str) -> dict[int, str]:
+    """What a supplier staked for a service: the first URL of each RPC type."""
+    urls: dict[int, str] = {}
     for service in supplier.services:
         if service.service_id == service_id:
             for endpoint in service.endpoints:
-                if endpoint.rpc_type == shared_pb2.JSON_RPC:
-                    return endpoint.url
-    return ""
+                urls.setdefault(endpoint.rpc_type, endpoint.url)
+    return urls
