@@ -3,6 +3,10 @@
 What cannot be used is told apart here: an entry that is not a relay, or contradicts itself or its
 stream, goes to the dead-letter stream with its reason. Trusting it would let one bad writer spoil
 the claim of a whole session.
+
+What an entry says of its session is only an envelope around what the relay says itself, and that
+is what a proof is checked against. So the relay's own header is what counts, an entry that says
+otherwise is damaged, and what older relayers left out (the hash, the start) is read there.
 """
 
 from __future__ import annotations
@@ -14,16 +18,21 @@ from attrs import define, field, frozen
 from google.protobuf.message import DecodeError
 
 from relayminer.protocol.pb.mined_relay_pb2 import MinedRelayMessage
+from relayminer.protocol.pb.service_pb2 import Relay as RelayMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from relayminer.protocol.pb.session_pb2 import SessionHeader
     from relayminer.state.log_reader import LogEntry
 
 HASH_BYTES: Final = 32
 MAX_SESSION_BLOCKS: Final = 1_000_000
 """A session longer than this is nonsense: at 30 s a block it would last a year."""
 
+
+Identity = tuple[str, str, str, int, int]
+"""Of a session: id, service, application, first and last block."""
 
 MAX_COMPUTE_UNITS: Final = 1 << 32
 """More for one relay is nonsense (poktroll: x/service allows 2^20), and two thousand million relays
@@ -78,7 +87,7 @@ def sort_entries(entries: Iterable[LogEntry], supplier: str) -> Sorted:
     result = Sorted()
     sessions = result.sessions
     # Most entries of a batch share a few sessions; this spares their checks and hashing.
-    known: dict[tuple[str, str, str, int, int], SessionInfo] = {}
+    known: dict[Identity, SessionInfo] = {}
     for entry in entries:
         if entry.data is None:
             result.poison.append(Poison(entry, "no data field"))
@@ -88,17 +97,16 @@ def sort_entries(entries: Iterable[LogEntry], supplier: str) -> Sorted:
         except DecodeError:
             result.poison.append(Poison(entry, "not a mined relay message"))
             continue
-        identity = (
-            message.session_id,
-            message.service_id,
-            message.application_address,
-            message.session_start_height,
-            message.session_end_height,
-        )
-        info = known.get(identity)
         value = message.relay_bytes
+        try:
+            relay = RelayMessage.FromString(value)
+        except DecodeError:
+            result.poison.append(Poison(entry, "the relay bytes are no relay"))
+            continue
         digest = sha256(value).digest()
-        reason = _fault(message, digest, supplier)
+        identity = _identity(relay.req.meta.session_header)
+        reason = _fault(message, digest, supplier) or _mismatch(message, relay, identity)
+        info = known.get(identity)
         if not reason and info is None:
             info = SessionInfo(*identity)
             reason = _session_fault(info)
@@ -112,6 +120,16 @@ def sort_entries(entries: Iterable[LogEntry], supplier: str) -> Sorted:
     return result
 
 
+def _identity(header: SessionHeader) -> Identity:
+    return (
+        header.session_id,
+        header.service_id,
+        header.application_address,
+        header.session_start_block_height,
+        header.session_end_block_height,
+    )
+
+
 def _fault(message: MinedRelayMessage, digest: bytes, supplier: str) -> str:
     """Why a message cannot be used, or an empty string."""
     if message.supplier_operator_address != supplier:
@@ -123,6 +141,27 @@ def _fault(message: MinedRelayMessage, digest: bytes, supplier: str) -> str:
     # An empty hash is what older relayers write; it means "compute it".
     if message.relay_hash and message.relay_hash != digest:
         return "relay hash is not the SHA-256 of the relay bytes"
+    return ""
+
+
+def _mismatch(message: MinedRelayMessage, relay: RelayMessage, identity: Identity) -> str:
+    """Why a message does not belong to the relay in it, or an empty string."""
+    said = (
+        message.session_id,
+        message.service_id,
+        message.application_address,
+        message.session_start_height,
+        message.session_end_height,
+    )
+    # What is not said at all does not contradict.
+    if said != identity and any(
+        one and one != other for one, other in zip(said, identity, strict=True)
+    ):
+        return "its session is not that of the relay in it"
+    if relay.req.meta.supplier_operator_address != message.supplier_operator_address:
+        return "its supplier is not that of the relay in it"
+    if relay.res.meta.session_header != relay.req.meta.session_header:
+        return "request and response are of different sessions"
     return ""
 
 
