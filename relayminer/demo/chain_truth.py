@@ -105,8 +105,11 @@ class ChainTruth:
             if isinstance(message, proof_pb2.MsgSubmitProof) and good:
                 share += self._proof_fee_upokt
                 self.fees_upokt[payer] += self._proof_fee_upokt
-            if row is not None:
-                row.fees_upokt += share
+            if row is None:
+                continue
+            row.fees_upokt += share
+            if isinstance(message, proof_pb2.MsgCreateClaim):
+                row.claimed_roots.add(message.root_hash)
         if good:
             for kind, values in events(result["events"]):
                 self._read_event(kind, values)

@@ -33,6 +33,8 @@ class Row:
     fees_upokt: int = 0
     slashed_upokt: int = 0
     failures: list[str] = field(factory=list)
+    claimed_roots: set[bytes] = field(factory=set)
+    """Roots of all claims that blocks took, also of those that failed there."""
 
     def counts(self) -> tuple[int, ...]:
         """The seven counts in the order of the relay's way."""
@@ -58,6 +60,8 @@ class Row:
         """
         if not faults:
             return len(set(self.counts())) == 1
+        if len(self.claimed_roots) > 1:
+            return False
         paid = {self.in_trie, self.claimed, self.proven, self.settled}
         return len(paid) == 1 and self.served <= self.settled <= self.sent
 

@@ -56,6 +56,7 @@ class Control:
             "stalled": self._set_stalled,
             "delay_txs": lambda value: node.chain.faults.delay_txs(whole(value)),
             "refuse_txs": self._refuse_txs,
+            "lose_txs": lambda value: setattr(node.chain.faults, "lose_txs", whole(value)),
             "shuffle": lambda value: node.chain.faults.shuffle(
                 None if value is None else whole(value)
             ),
@@ -79,6 +80,8 @@ class Control:
             "subscriptions": len(self._node.bus),
             "faults": {
                 "stalled": chain.faults.stalled,
+                "delay_txs": chain.faults.delay_blocks,
+                "lose_txs": chain.faults.lose_txs,
                 "lag_blocks": faults.lag_blocks,
                 "drop_blocks": faults.drop_blocks,
                 "rpc_down": faults.rpc_down,

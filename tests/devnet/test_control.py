@@ -60,6 +60,9 @@ async def test_faults(devnet: Devnet, http: HttpClient) -> None:
     status, form = await post(devnet, http, "faults", wanted)
     assert status == 200
     assert form["faults"] | wanted == form["faults"]
+    held = {"lose_txs": 2, "delay_txs": 3}
+    status, form = await post(devnet, http, "faults", held)
+    assert (status, form["faults"] | held) == (200, form["faults"])
     await post(devnet, http, "faults", {"fail_query": {"method": "/a/B", "code": 5, "calls": 2}})
     assert "/a/B" in devnet.node.faults.queries
     assert (await post(devnet, http, "faults", {"delay_txs": 2, "shuffle": 7}))[0] == 200

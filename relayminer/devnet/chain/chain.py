@@ -170,7 +170,7 @@ class Chain:
             return TxResult(SDK_MEMPOOL_FULL.code, SDK_MEMPOOL_FULL.codespace)
         result = execution.check(self._check, tx, self.min_gas_price_upokt)
         self._check.events.clear()
-        if result.ok:
+        if result.ok and not self.faults.take_loss():
             self.mempool.remember(digest)
             earliest = self.height + 1 + self.faults.delay_blocks
             self.mempool.add(digest, tx, earliest)

@@ -34,6 +34,8 @@ class Faults:
     """While set, no block is made."""
     delay_blocks: int = 0
     """How many blocks a new transaction waits before one may take it."""
+    lose_txs: int = 0
+    """How many transactions more are accepted and never reach a block."""
     _refusal: _Refusal | None = field(default=None, init=False)
     _seed: int | None = field(default=None, init=False)
 
@@ -53,6 +55,13 @@ class Faults:
         left = refusal.left - 1
         self._refusal = _Refusal(refusal.result, left) if left > 0 else None
         return refusal.result
+
+    def take_loss(self) -> bool:
+        """Whether the transaction that was just accepted is lost."""
+        if self.lose_txs <= 0:
+            return False
+        self.lose_txs -= 1
+        return True
 
     def shuffle(self, seed: int | None) -> None:
         """Let blocks take transactions in an order drawn from `seed`; None ends it."""

@@ -151,6 +151,18 @@ def test_stall_delay_refuse_shuffle() -> None:
     assert list(block.txs) != txs
 
 
+def test_a_lost_transaction_never_comes_and_may_be_sent_again() -> None:
+    """Accepted like any other, in no block, and welcome when it is broadcast again."""
+    world = World.make()
+    world.block()
+    tx = world.sign([send(world)], world.key("app1"))
+    world.chain.faults.lose_txs = 1
+    assert world.chain.broadcast(tx).ok
+    assert [len(world.block().txs) for _ in range(3)] == [0, 0, 0]
+    assert world.chain.broadcast(tx).ok
+    assert world.block().txs == (tx,)
+
+
 def test_store_layers() -> None:
     """A branch must read through, hide deletions, and merge only when it is written."""
     root = Store()
