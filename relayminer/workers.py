@@ -248,9 +248,6 @@ async def _problem_of(worker: _Worker) -> str | None:
         return f"not ready ({answer.status})"
 
 
-def worker_command(config: str, home: str) -> list[str]:
-    """Starts a relayer process with this configuration and data directory."""
-    return [
-        *(sys.executable, "-m", "relayminer", "run"),
-        *("--config", config, "--roles", "relayer", "--home", home),
-    ]
+def worker_command(words: Sequence[str]) -> list[str]:
+    """Starts a relayer process with these words after `relayminer`."""
+    return [sys.executable, "-m", "relayminer", *words]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from relayminer.cli.failures import FAILED, UNUSABLE, problems_json
-from relayminer.cli.options import config_option, home_option, load_settings, overrides
+from relayminer.cli.options import json_option, load_settings, overrides, settings_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +20,10 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 @click.command(epilog="Example: relayminer check --config relayminer.yaml")
-@config_option
-@home_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@settings_options
+@json_option
 @click.pass_context
-def check(context: click.Context, *, config: Path | None, home: Path | None, as_json: bool) -> None:
+def check(context: click.Context, /, *, config: Path | None, as_json: bool, **flags: Any) -> None:
     """Look at everything that `run` needs, and say what is wrong and what to do about it.
 
     Reads the configuration and the keys, and reaches out to the store, the chain's node and every
@@ -36,7 +35,7 @@ def check(context: click.Context, *, config: Path | None, home: Path | None, as_
     if config is None:
         click.echo("no --config given: checking the defaults", err=True)
     try:
-        settings = load_settings(config, overrides(home))
+        settings = load_settings(config, overrides(**flags))
     except ConfigError as error:
         if not as_json:
             raise

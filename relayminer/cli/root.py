@@ -10,6 +10,15 @@ COMMANDS = {
     "run": LazyCommand(
         "relayminer.cli.run", "run", "Serve relays, mine them, keep the caches: one process."
     ),
+    "relayer": LazyCommand(
+        "relayminer.cli.foreign", "relayer", "Serve relays, from a file of the Go relayer."
+    ),
+    "miner": LazyCommand(
+        "relayminer.cli.foreign", "miner", "Mine relays, from a file of the Go miner."
+    ),
+    "config": LazyCommand(
+        "relayminer.cli.config", "config", "Show what holds; bring over a Go configuration."
+    ),
     "check": LazyCommand(
         "relayminer.cli.check", "check", "Look at configuration, keys, store, chain and backends."
     ),

@@ -82,10 +82,19 @@ class Document:
         while above and above not in self.places:
             above = above[:-1]
         if not above:
-            return Place(self.source, 0, dotted(key))
+            return self._place_of_section(key)
         place = self.places[above]
         name = dotted(key) if place.name == dotted(above) else place.name
         return Place(place.source, place.line, name)
+
+    def _place_of_section(self, key: Key) -> Place:
+        """Where the first setting of a section was written."""
+        for inner, place in self.places.items():
+            if inner[: len(key)] == key:
+                steps = place.name.split(".")
+                name = ".".join(steps[: len(steps) - (len(inner) - len(key))])
+                return Place(place.source, place.line, name or dotted(key))
+        return Place(self.source, 0, dotted(key))
 
 
 def read_document(path: Path, environ: Mapping[str, str] | None = None) -> Document:

@@ -285,6 +285,11 @@ class MinerSettings:
     """Skip a claim that would earn less than its transactions cost."""
     lease_ttl_seconds: float = 4.0
     lease_renew_seconds: float = 1.0
+    default_service_factor: float = 0.0
+    """Share of an application's stake that one session may spend with one supplier, published for
+    the relayers; 0: as the protocol shares it out."""
+    service_factors: dict[str, float] = field(factory=dict)
+    """By service id, over the default."""
 
 
 @frozen(kw_only=True)

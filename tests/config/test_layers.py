@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +13,12 @@ from relayminer.config.document import read_document
 from relayminer.config.environment import setting_keys, variable_name
 from relayminer.config.errors import ConfigError
 from relayminer.config.load import load, settle
+from relayminer.config.schema import schema
+from relayminer.config.shown import shown_settings
 
-if TYPE_CHECKING:
-    from pathlib import Path
+CONFIG = Path(__file__).parents[2] / "config"
+EXAMPLE = CONFIG / "relayminer.example.yaml"
+SCHEMA = CONFIG / "relayminer.schema.json"
 
 FILE = """\
 redis:
@@ -115,3 +121,62 @@ def test_every_setting_outside_maps_has_one_variable() -> None:
     assert len(names) == len(keys) > 100
     assert "RELAYMINER_RELAYER__WEBSOCKET__MAX_MESSAGE_BYTES" in names
     assert not any(name.startswith("RELAYMINER_RELAYER__SERVICES") for name in names)
+
+
+def test_what_holds_is_shown_with_its_origin_and_without_secrets(path: Path) -> None:
+    """`config show`: every setting once, passwords and header values masked."""
+    environ = {**VARIABLES, "RELAYMINER_REDIS__URL": "redis://me:secret@store:6379"}
+    loaded = settle(read_document(path, environ), path, {"home": "/typed"}, environ)
+    shown = {one.key: one for one in shown_settings(loaded.settings, loaded.document)}
+    assert shown["home"].origin == "command line"
+    assert shown["redis.url"].value == "redis://***@store:6379"
+    assert shown["redis.url"].origin == "environment (RELAYMINER_REDIS__URL)"
+    assert shown["miner.batch_entries"].origin == f"{path}:4"
+    assert shown["miner.require_profit"].origin == "default"
+    backend = "relayer.services.eth.backends.jsonrpc"
+    assert shown[f"{backend}.headers"].value == "{X-Literal: ***}"
+    assert "relayer.services.eth.lanes" in shown
+    assert "secret" not in str(shown)
+
+
+def test_the_schema_for_editors_is_that_of_the_settings() -> None:
+    """`relayminer config schema > config/relayminer.schema.json` after a change of the settings."""
+    assert json.loads(SCHEMA.read_text()) == schema()
+
+
+def test_the_example_fits_the_schema() -> None:
+    """Names, kinds of values and nothing else."""
+    values = read_document(EXAMPLE).values
+    assert misfits(values, schema(), "") == []
+    values["relayer"]["listen"] = 5
+    values["redis"] = {"ulr": "x"}
+    assert misfits(values, schema(), "") == [".relayer.listen", ".redis.ulr"]
+
+
+def misfits(value: Any, form: dict[str, Any], where: str) -> list[str]:
+    """Places that do not fit; of the words of JSON Schema, those that the schema uses."""
+    if "oneOf" in form:
+        found = [misfits(value, one, where) for one in form["oneOf"]]
+        return [] if [] in found else [where]
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "boolean": bool,
+        "integer": int,
+        "number": (int, float),
+    }
+    if not isinstance(value, kinds[form["type"]]) or "pattern" in form:
+        fits = isinstance(value, str) and re.fullmatch(form.get("pattern", "^$"), value)
+        return [] if fits else [where]
+    bad: list[str] = []
+    if isinstance(value, dict):
+        others = form["additionalProperties"]
+        for name, inner in value.items():
+            entry = form.get("properties", {}).get(name, others)
+            place = f"{where}.{name}"
+            bad += misfits(inner, entry, place) if entry else [place]
+    if isinstance(value, list):
+        for index, inner in enumerate(value):
+            bad += misfits(inner, form["items"], f"{where}[{index}]")
+    return bad
