@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Each package may import itself and what is listed here. `errors` and `service` serve everyone.
-SERVES_ALL = {"errors", "service"}
+# Each package may import itself and what is listed here; SERVES_ALL serve everyone.
+SERVES_ALL = {"errors", "service", "watchdog"}
 PURE = {"protocol", "smst"}
 SUPPORT = {"config", "telemetry"}
 OUTSIDE_WORLD = {"state", "chain", "keys", "net"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "service": set(),
+    "watchdog": {"telemetry"},
     "protocol": set(),
     "smst": set(),
     "config": {"protocol"},
