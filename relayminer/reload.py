@@ -1,4 +1,4 @@
-"""Keys and backends that change while the process runs: all of what is new, or nothing of it.
+"""Keys, backends and certificates that change while the process runs: all that is new, or nothing.
 
 Asked for with SIGHUP, or noticed by looking at the files now and then (a symbolic link that is
 swapped, as Kubernetes does with mounted secrets, is a change). Relays and connections go on.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 APPLIED: Final = "applied"
 REFUSED: Final = "refused"
-LIVE: Final = ("relayer.services", "keys.")
+LIVE: Final = ("relayer.services", "relayer.tls", "keys.")
 """What is taken over without a new start."""
 
 
@@ -166,9 +166,10 @@ class Reloader:
         """Read everything again and take it over, if all of it can be; whether that was so."""
         try:
             settings, keys = await trio.to_thread.run_sync(self._read)
-            backends = None
+            backends = tls = None
             if self._relayer is not None:
                 backends = self._relayer.backends.prepare(settings.relayer)
+                tls = self._relayer.entrance.prepare(settings.relayer.tls)
         except (RelayMinerError, OSError) as error:
             self._outcomes.bind(REFUSED).value += 1
             self._in_force.value = 0.0
@@ -179,14 +180,17 @@ class Reloader:
         # Nothing below waits or fails: no relay sees half of it.
         before, old_keys = self._settings, self._keys.addresses
         self._keys.replace(keys)
-        if self._relayer is not None and backends is not None:
+        if self._relayer is not None and backends is not None and tls is not None:
             self._relayer.backends.replace(backends)
+            self._relayer.entrance.replace(tls)
         if self._miner is not None:
             self._miner.set_keys(keys)
         self._settings = attrs.evolve(
             before,
             keys=settings.keys,
-            relayer=attrs.evolve(before.relayer, services=settings.relayer.services),
+            relayer=attrs.evolve(
+                before.relayer, services=settings.relayer.services, tls=settings.relayer.tls
+            ),
         )
         self._outcomes.bind(APPLIED).value += 1
         self._in_force.value = 1.0
@@ -226,8 +230,9 @@ def fingerprint(path: Path, settings: Settings) -> Fingerprint:
 
 
 def _files(path: Path, settings: Settings) -> Iterator[Path]:
-    keys = settings.keys
+    keys, tls = settings.keys, settings.relayer.tls
     yield path
+    yield from (file for file in (tls.certificate, tls.key, tls.client_ca) if file is not None)
     if keys.keys_file is not None:
         yield keys.keys_file
     folders = [keys.keys_dir]

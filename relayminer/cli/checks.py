@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,6 +19,7 @@ from relayminer.errors import RelayMinerError
 from relayminer.keys import KeyLoadError, SupplierKeys, load_keys
 from relayminer.net.dial import dial
 from relayminer.net.errors import NetError
+from relayminer.net.tls import expiry_of, server_context
 from relayminer.net.url import Origin, parse_backend_url
 from relayminer.plugin import load_key_providers
 from relayminer.state.embedded import open_store
@@ -27,12 +29,16 @@ from relayminer.state.gateway import Redis
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+    from relayminer.config.entrance import TlsSettings
+
 STORE_SECONDS = 20.0
 """For starting the embedded store, which reads its log first."""
 BACKEND_SECONDS = 5.0
 MAX_SUPPLIERS = 200
 """Suppliers looked up on the chain; a fleet has more than a person reads."""
 CONCURRENT = 16
+MIN_CERTIFICATE_DAYS = 14
+_DAY_SECONDS = 86_400
 
 
 async def check_everything(settings: Settings) -> list[Finding]:
@@ -42,7 +48,7 @@ async def check_everything(settings: Settings) -> list[Finding]:
         remedy = "add relayer.services, if this is to be a relayer"
         findings[0] = Finding("configuration", WARN, "no services", remedy)
     keys, about_keys = check_keys(settings)
-    findings += [about_keys, *check_listen(settings)]
+    findings += [about_keys, *check_listen(settings), *check_tls(settings.relayer.tls)]
     results: list[list[Finding]] = [[] for _ in range(3)]
 
     async def collect(index: int, check: Callable[[], AsyncIterator[Finding]]) -> None:
@@ -76,6 +82,29 @@ def check_keys(settings: Settings) -> tuple[SupplierKeys, Finding]:
         return keys, Finding("keys", FAIL, "no supplier key", remedy)
     shown = ", ".join(keys.addresses[:3]) + (", ..." if len(keys) > 3 else "")  # noqa: PLR2004
     return keys, Finding("keys", OK, f"{len(keys)}: {shown}")
+
+
+def check_tls(settings: TlsSettings) -> Iterator[Finding]:
+    """Certificate and key can be used, and for some time still."""
+    name = "relayer.tls"
+    if settings.certificate is None or settings.key is None:
+        return
+    try:
+        server_context(
+            settings.certificate,
+            settings.key,
+            client_ca=settings.client_ca,
+            min_version=settings.min_version,
+        )
+        days = (expiry_of(settings.certificate) - time.time()) / _DAY_SECONDS
+    except NetError as error:
+        yield Finding(name, FAIL, str(error), "name PEM files that belong together")
+        return
+    if days < 0:
+        yield Finding(name, FAIL, "the certificate has expired", "renew it")
+        return
+    result = OK if days > MIN_CERTIFICATE_DAYS else WARN
+    yield Finding(name, result, f"good for {days:.0f} days", "" if result == OK else "renew it")
 
 
 def check_listen(settings: Settings) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from relayminer.config.complaint import Complaint, Key
 from relayminer.config.document import dotted
+from relayminer.config.entrance import check_entrance
 from relayminer.config.settings import (
     BACKEND_TYPES,
     EMBEDDED,
@@ -73,6 +74,7 @@ def check_settings(settings: Settings) -> Iterator[Complaint]:
     yield from check_websocket(settings)
     yield from check_listen(settings)
     relayer = settings.relayer
+    yield from check_entrance(("relayer",), relayer.tls, relayer.proxy_protocol)
     yield from check_simulation(("relayer", "simulation"), relayer.simulation, relayer.services)
     for service_id, service in relayer.services.items():
         yield from check_service(service_id, service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,7 +16,6 @@ from relayminer.config.structure import structured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from relayminer.config.complaint import Complaint
     from relayminer.config.settings import ServiceSettings, Settings
@@ -119,29 +119,13 @@ def _problem(document: Document, complaint: Complaint) -> Problem:
 
 def _resolved(settings: Settings, path: Path | None) -> Settings:
     """Settings with absolute paths and the default backend that each service really has."""
-    keys = settings.keys
-    keyring = keys.keyring
-    if keyring is not None:
-        keyring = attrs.evolve(
-            keyring,
-            dir=_absolute(keyring.dir, path),
-            passphrase_file=_absolute(keyring.passphrase_file, path),
-        )
     services = {
         service_id: _with_default(service)
         for service_id, service in settings.relayer.services.items()
     }
-    return attrs.evolve(
-        settings,
-        home=_absolute(settings.home, path) or settings.home,
-        keys=attrs.evolve(
-            keys,
-            keys_file=_absolute(keys.keys_file, path),
-            keys_dir=_absolute(keys.keys_dir, path),
-            keyring=keyring,
-        ),
-        relayer=attrs.evolve(settings.relayer, services=services),
-    )
+    settings = attrs.evolve(settings, relayer=attrs.evolve(settings.relayer, services=services))
+    resolved: Settings = _with_absolute_paths(settings, path)
+    return resolved
 
 
 def _with_default(service: ServiceSettings) -> ServiceSettings:
@@ -150,8 +134,16 @@ def _with_default(service: ServiceSettings) -> ServiceSettings:
     return attrs.evolve(service, default_backend=next(iter(service.backends)))
 
 
-def _absolute(path: Path | None, config: Path | None) -> Path | None:
-    if path is None:
-        return None
-    path = path.expanduser()
-    return path if config is None else (config.absolute().parent / path)
+def _with_absolute_paths(value: Any, config: Path | None) -> Any:
+    """A setting, or a mapping or class of settings, as `value` with its paths made absolute."""
+    if isinstance(value, Path):
+        path = value.expanduser()
+        return path if config is None else config.absolute().parent / path
+    if isinstance(value, dict):
+        return {name: _with_absolute_paths(inner, config) for name, inner in value.items()}
+    if attrs.has(type(value)):
+        names = [attribute.name for attribute in attrs.fields(type(value))]
+        return attrs.evolve(
+            value, **{name: _with_absolute_paths(getattr(value, name), config) for name in names}
+        )
+    return value

@@ -11,6 +11,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from relayminer.config.chain import ChainSettings
+from relayminer.config.entrance import ProxyProtocolSettings, TlsSettings
 from relayminer.config.masking import masked_headers_repr, masked_url_repr
 from relayminer.config.simulation import CompressionSettings, SimulationSettings
 from relayminer.config.traffic import (
@@ -258,6 +259,8 @@ class RelayerSettings:
     replay_filter_entries: int = 200_000
     """Requests that one relayer remembers; beyond them only the shared store does."""
     websocket: WebSocketSettings = WebSocketSettings()
+    tls: TlsSettings = field(factory=TlsSettings)
+    proxy_protocol: ProxyProtocolSettings = field(factory=ProxyProtocolSettings)
 
 
 @frozen(kw_only=True)

@@ -37,6 +37,10 @@ class TlsSetupError(NetError):
     """A certificate, a key or a list of authorities that cannot be used."""
 
 
+class ProxyHeaderError(NetError):
+    """A connection that does not begin with a PROXY header as it should."""
+
+
 class BadUrlError(NetError):
     """A URL that cannot be used: what is wrong with it is the text."""
 

@@ -6,6 +6,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
+from cryptography import x509
 
 from relayminer.net.errors import TlsSetupError
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HTTP1: Final = "http/1.1"
-HTTP2: Final = "h2"
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -91,6 +91,19 @@ def server_context(
         context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(list(protocols))
     return context
+
+
+def expiry_of(certificate: Path) -> float:
+    """Unix time at which the time of the first certificate in a PEM file is over.
+
+    Raises:
+        TlsSetupError: it holds none.
+    """
+    try:
+        first = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    except (OSError, ValueError) as error:
+        raise TlsSetupError(f"certificate {certificate}: {_reason(error)}") from None
+    return first.not_valid_after_utc.timestamp()
 
 
 def _no_password() -> bytes:

@@ -23,7 +23,10 @@ _ENCRYPT_BYTES = 262_144
 
 
 class TlsWire(Wire):
-    """A non-blocking stream socket with TLS on it; `handshake` comes first.
+    """A non-blocking stream socket with TLS on it, from `handshake` on.
+
+    Before that it is as a `Wire`: that is where a PROXY header is read, and where who speaks no
+    TLS can be told so.
 
     What was encrypted is sent in its order, whoever was cancelled meanwhile: it waits in `_unsent`
     for the next write.
@@ -34,7 +37,16 @@ class TlsWire(Wire):
         server_name: whom a client wants to talk to; None on a server's side.
     """
 
-    __slots__ = ("_ahead", "_ended", "_established", "_inbound", "_outbound", "_tls", "_unsent")
+    __slots__ = (
+        "_ahead",
+        "_ended",
+        "_established",
+        "_inbound",
+        "_outbound",
+        "_secure",
+        "_tls",
+        "_unsent",
+    )
 
     def __init__(
         self, connected: socket.socket, context: ssl.SSLContext, *, server_name: str | None = None
@@ -50,6 +62,7 @@ class TlsWire(Wire):
         )
         self._unsent = bytearray()
         self._ahead = bytearray()
+        self._secure = False
         self._established = False
         self._ended = False
 
@@ -60,18 +73,18 @@ class TlsWire(Wire):
             WireTimeoutError: the watchdog woke us.
             WireError: the connection broke, or the peers have no ground in common.
         """
+        self._secure = True
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 await self._flush()
                 self._feed(await super().receive(RECEIVE_BYTES))
-            except ssl.SSLError as error:
+            except (ssl.SSLError, ValueError) as error:
+                # ValueError: a certificate with a name that no host can have.
                 self._flush_some()
-                raise WireError(f"no TLS: {error.reason or error}") from error
-            except ValueError as error:
-                # A certificate with a name that no host can have.
-                raise WireError(f"no TLS: {error}") from error
+                self._secure = False
+                raise WireError(f"no TLS: {getattr(error, 'reason', None) or error}") from error
             else:
                 self._established = True
                 await self._flush()
@@ -84,6 +97,8 @@ class TlsWire(Wire):
 
     async def receive(self, limit: int = RECEIVE_BYTES) -> bytes:
         """As `Wire.receive`."""
+        if not self._secure:
+            return await super().receive(limit)
         if self._ahead:
             data = bytes(self._ahead[:limit])
             del self._ahead[:limit]
@@ -96,6 +111,9 @@ class TlsWire(Wire):
 
     async def send(self, data: bytes) -> None:
         """As `Wire.send`."""
+        if not self._secure:
+            await super().send(data)
+            return
         view = memoryview(data)
         for start in range(0, len(view), _ENCRYPT_BYTES):
             self._encrypt(view[start : start + _ENCRYPT_BYTES])
@@ -103,6 +121,8 @@ class TlsWire(Wire):
 
     async def peek(self, limit: int) -> bytes:
         """As `Wire.peek`: waits for a first byte, then shows all that are there."""
+        if not self._secure:
+            return await super().peek(limit)
         if self._ahead:
             self._look()
         else:

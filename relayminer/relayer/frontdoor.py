@@ -12,16 +12,18 @@ import trio
 from trio.lowlevel import wait_readable
 
 from relayminer.net.errors import WireError, WireTimeoutError
-from relayminer.net.wire import Wire
 from relayminer.plugin import Claim
+from relayminer.relayer.entrance import NotAdmittedError
 from relayminer.relayer.errors import RelayerConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from relayminer.net.watchdog import Watchdog
+    from relayminer.net.wire import Wire
     from relayminer.plugin import Transport
     from relayminer.relayer.engine import RelayEngine
+    from relayminer.relayer.entrance import Address, Entrance
     from relayminer.relayer.metrics import RelayerMetrics
 
 _BACKLOG = 4_096
@@ -79,6 +81,7 @@ class FrontDoor:
     def __init__(
         self,
         engine: RelayEngine,
+        entrance: Entrance,
         transports: Sequence[Transport],
         watchdog: Watchdog,
         metrics: RelayerMetrics,
@@ -86,6 +89,7 @@ class FrontDoor:
         max_connections: int,
     ) -> None:
         self._engine = engine
+        self._entrance = entrance
         self._transports = transports
         self._watchdog = watchdog
         self._metrics = metrics
@@ -108,7 +112,7 @@ class FrontDoor:
                 return
             for _ in range(_ACCEPTS_PER_TURN):
                 try:
-                    accepted, _ = listener.accept()
+                    accepted, source = listener.accept()
                 except BlockingIOError:
                     break
                 except OSError as error:
@@ -119,7 +123,7 @@ class FrontDoor:
                 if len(self._wires) >= self._max_connections:
                     accepted.close()
                     continue
-                nursery.start_soon(self._serve, accepted)
+                nursery.start_soon(self._serve, accepted, source[:2])
 
     def stop_reading(self) -> None:
         """Wake every connection that waits for a request; answers may still be written."""
@@ -131,15 +135,18 @@ class FrontDoor:
             if drain is not None:
                 drain()
 
-    async def _serve(self, accepted: socket.socket) -> None:
-        wire = Wire(accepted)
+    async def _serve(self, accepted: socket.socket, source: Address) -> None:
+        wire = self._entrance.wire(accepted)
         self._wires.add(wire)
         self._watchdog.watch(wire)
         try:
+            client = await self._entrance.admit(wire, source)
+            # Whatever is logged for this connection says whose it is.
+            structlog.contextvars.bind_contextvars(client=f"{client[0]}:{client[1]}")
             transport = await self._find(wire)
             if transport is not None:
                 await transport.serve(wire, self._engine)
-        except (WireError, WireTimeoutError):
+        except (NotAdmittedError, WireError, WireTimeoutError):
             # The client is gone; what it had asked for is already accounted for.
             return
         except Exception:  # noqa: BLE001 - a transport's accident ends its connection, not the relayer

@@ -21,6 +21,7 @@ from relayminer.relayer.bridges import bridges_of
 from relayminer.relayer.calls import CallMetrics, Calls
 from relayminer.relayer.compress import compressor_of
 from relayminer.relayer.engine import RelayEngine
+from relayminer.relayer.entrance import Entrance
 from relayminer.relayer.forward_setup import forwarder_of
 from relayminer.relayer.frontdoor import FrontDoor, open_listeners
 from relayminer.relayer.gate import SupplierGate
@@ -151,8 +152,10 @@ class RelayerService:
         self.engine = self._make_engine(admission, publisher, keys, metrics, health)
         self._bridges = self._make_bridges(admission, publisher, keys, metrics)
         self.engine.takers = tuple(one for one in transports if isinstance(one, RequestTaker))
+        self.entrance = Entrance(settings, transports, metrics)
         self._door = FrontDoor(
             self.engine,
+            self.entrance,
             transports,
             self._watchdog,
             self.metrics,

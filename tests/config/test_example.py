@@ -23,6 +23,9 @@ OWN = {
     "keys.keys_dir",
     "keys.keyring.dir",
     "keys.keyring.passphrase_file",
+    "relayer.tls.certificate",
+    "relayer.tls.key",
+    "relayer.tls.client_ca",
 }
 
 

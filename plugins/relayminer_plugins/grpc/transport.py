@@ -24,6 +24,7 @@ class GrpcTransport:
 
     name = NAME
     priority = 10
+    alpn = ("h2",)
 
     def __init__(self) -> None:
         self._connections: set[Http2Connection] = set()

@@ -1,0 +1,1 @@
+"""What connections pass before they are served: PROXY headers and TLS."""
