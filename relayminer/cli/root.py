@@ -22,6 +22,13 @@ COMMANDS = {
     "check": LazyCommand(
         "relayminer.cli.check", "check", "Look at configuration, keys, store, chain and backends."
     ),
+    "explain": LazyCommand(
+        "relayminer.cli.explain", "explain", "The whole story of one session, and why."
+    ),
+    "earnings": LazyCommand(
+        "relayminer.cli.earnings", "earnings", "What was earned, paid and lost; a forecast."
+    ),
+    "ledger": LazyCommand("relayminer.cli.ledger", "ledger", "Export what happened, step by step."),
     "demo": LazyCommand(
         "relayminer.cli.demo", "demo", "Chain, relayer and miner on this machine: uPOKT out."
     ),

@@ -95,8 +95,16 @@ async def seal(context: SupplierContext, session: Session) -> bytes:
         return session.claimed_root
     root = await context.accumulator.seal(session)
     session.relay_count, session.compute_units = root_count(root), root_sum(root)
+    served = await context.store.served(session.session_id)
     await context.store.append_records(
         [
+            record(Step.SERVED, session.info, relays=served.relays),
+            record(
+                Step.METERED,
+                session.info,
+                consumed_upokt=served.consumed_upokt,
+                budget_upokt=served.budget_upokt,
+            ),
             record(
                 Step.MINED,
                 session.info,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Step(StrEnum):
     """What happened to a session."""
 
+    SERVED = "served"
+    METERED = "metered"
     MINED = "mined"
     LATE = "late"
     SKIPPED = "skipped"

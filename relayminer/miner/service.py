@@ -26,6 +26,8 @@ from relayminer.state.rebroadcast import RebroadcastStore
 from relayminer.state.sessions import SessionStore
 from relayminer.state.submissions import SubmissionStore
 from relayminer.state.suppliers import SupplierRegistry, SupplierStates
+from relayminer.state.tally import TallyStore
+from relayminer.state.trie_repair import TrieRepair
 from relayminer.state.tries import TrieStore
 
 if TYPE_CHECKING:
@@ -161,6 +163,7 @@ class MinerService:
             ),
             ledger=Ledger(redis, names),
             meter=MeterStore(redis, names, ttl_seconds=ttl_seconds),
+            tally=TallyStore(redis, names, ttl_seconds=ttl_seconds),
             rebroadcast=RebroadcastStore(redis, names),
             submissions=SubmissionStore(
                 redis,

@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 
 from relayminer.miner.errors import LeaseLostError
 from relayminer.miner.records import Phase
+from relayminer.miner.served import read_served
 from relayminer.miner.sessions import Attempt, Session, session_of
 from relayminer.smst import EMPTY_ROOT, root_count, root_sum
 from relayminer.state.errors import FencedError, LegacySessionError, UnreadableValueError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from relayminer.miner.lifecycle import SessionState
     from relayminer.miner.logs import RelayLogs
     from relayminer.miner.records import Record, Value
+    from relayminer.miner.served import Served
     from relayminer.miner.tries import LoadNodes
     from relayminer.smst import Commit
     from relayminer.state.fence import Fence
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
     from relayminer.state.rebroadcast import RebroadcastStore
     from relayminer.state.sessions import SessionStore
     from relayminer.state.submissions import SubmissionStore
-    from relayminer.state.tries import TrieStore
+    from relayminer.state.tally import TallyStore
+    from relayminer.state.trie_repair import TrieRepair
+    from relayminer.state.tries import Roots, TrieStore
 
 NANOSECONDS: Final = 1_000_000_000
 
@@ -58,6 +62,7 @@ class Stores:
     tries: TrieStore
     ledger: Ledger
     meter: MeterStore
+    tally: TallyStore
     rebroadcast: RebroadcastStore
     submissions: SubmissionStore
     settled_heights_key: str
@@ -250,6 +255,11 @@ class SupplierStore:
     async def publish_meter_cleanup(self, session_id: str) -> None:
         """Tell relayers that a session takes no more relays."""
         await self._stores.meter.publish_cleanup(session_id, self._supplier)
+
+    async def served(self, session_id: str) -> Served:
+        """What relayers counted for a session."""
+        stores = self._stores
+        return await read_served(stores.meter, stores.tally, self._supplier, session_id)
 
     # What was sent.
 
