@@ -111,7 +111,7 @@ async def seal(context: SupplierContext, session: Session) -> bytes:
                 relays=session.relay_count,
                 compute_units=session.compute_units,
                 root=root.hex(),
-            )
+            ),
         ]
     )
     await context.store.set_state(session, session.state, claimed_root_hash=root)
