@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test soak check format bench proto clean
+.PHONY: help install demo test chaos soak check format bench proto clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: install ## Lint, format and types
 
 test: check ## All tests
 	$(BIN)/python -m pytest -q
+
+chaos: install ## Kill and cut off everything under load and count; SEED=1 MINUTES=10
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10)
 
 soak: check ## The same tests with the full counts
 	$(BIN)/python -m pytest -q --soak
