@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "relayer": PURE | SUPPORT | OUTSIDE_WORLD | {"cache", "plugin"},
     "miner": PURE | SUPPORT | OUTSIDE_WORLD | {"cache"},
     "gateway": PURE | {"net"},
+    "story": PURE | SUPPORT | OUTSIDE_WORLD,
     "devnet": PURE | {"net", "gateway"},
     "testing": PURE
     | SUPPORT
