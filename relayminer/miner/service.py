@@ -27,7 +27,6 @@ from relayminer.state.sessions import SessionStore
 from relayminer.state.submissions import SubmissionStore
 from relayminer.state.suppliers import SupplierRegistry, SupplierStates
 from relayminer.state.tally import TallyStore
-from relayminer.state.trie_repair import TrieRepair
 from relayminer.state.tries import TrieStore
 
 if TYPE_CHECKING:
