@@ -133,7 +133,10 @@ class FrontDoor:
         for transport in self._transports:
             drain = getattr(transport, "drain", None)
             if drain is not None:
-                drain()
+                try:
+                    drain()
+                except Exception:  # noqa: BLE001 - one transport's accident must not stop the others' end
+                    self._log.exception("drain_failed", transport=transport.name)
 
     async def _serve(self, accepted: socket.socket, source: Address) -> None:
         wire = self._entrance.wire(accepted)

@@ -135,14 +135,14 @@ class Http2Connection(AbstractHandler):
                     await self._read_forever()
                 # Those who wait for a client that is gone wait in vain; relays are finished.
                 self.close()
-            self._nursery = None
+                # A nursery takes no more tasks a moment before it lets us go on.
+                self._nursery = None
             await self._outbox.flush()
             if not self._wire.expired:
                 # Closed with something unread, the socket would take our last words with it.
                 self._wire.finish_writing()
                 await linger(self._wire, _LINGER_BYTES, _LINGER_SECONDS)
         finally:
-            self._nursery = None
             # Breaks h2's cycles of references, so that nobody has to look for them.
             self._connection.close()
 
