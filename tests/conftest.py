@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import structlog
+
+# Without local variables: to show those of a deep traceback stops the loop for seconds.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -56,9 +56,13 @@ def set_up_logs(level: str, form: str, stream: TextIO | None = None) -> None:
         _hide_secrets,
     ]
     if console:
-        shared.append(structlog.dev.ConsoleRenderer(colors=out.isatty()))
+        # The default shows local variables, which takes seconds for a group of errors, and the
+        # loop stands still for them.
+        plain = structlog.dev.plain_traceback
+        shared.append(structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain))
     else:
-        shared.append(structlog.processors.dict_tracebacks)
+        without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        shared.append(structlog.processors.ExceptionRenderer(without_locals))
         shared.append(structlog.processors.JSONRenderer())
     structlog.configure(
         processors=shared,
