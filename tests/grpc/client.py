@@ -145,6 +145,15 @@ class Http2Client:
         await self.send(number, body, end=True)
         return number
 
+    async def ask(self, method: str, path: str) -> Answer:
+        """The answer to a request without a body."""
+        number = self.protocol.get_next_available_stream_id()
+        head = [(":method", method), (":scheme", "http"), (":authority", "r"), (":path", path)]
+        self.protocol.send_headers(number, head, end_stream=True)
+        self.answers[number] = Answer()
+        await self.flush()
+        return await self.answer(number)
+
     async def send(self, number: int, body: bytes, *, end: bool = False) -> None:
         """Some of a body, as the relayer's windows take it; stops when it has answered."""
         rest = memoryview(body)
