@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from relayminer.miner.store import SupplierStore
     from relayminer.miner.tries import OpenTries
     from relayminer.protocol.signature import SigningKey
+    from relayminer.watchdog import Watchdog
 
 
 @define
@@ -44,6 +45,7 @@ class ProcessContext:
     tries: OpenTries
     appetite: Appetite
     metrics: MinerMetrics
+    watchdog: Watchdog
     may_send: Callable[[str], bool]
     """Whether transactions may be sent for a supplier: not for one that is not staked."""
     settled_through: Callable[[str], int]

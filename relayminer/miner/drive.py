@@ -4,6 +4,9 @@ A pass looks at each session's state, its windows and the height, and does what 
 nothing between passes but what is stored, so a pass after a crash, a takeover or a failed pass is
 like any other. When blocks come faster than passes end, heights are left out: only the newest one
 matters.
+
+Sessions that end together are worked on together. A pass does not wait for that work, and a later
+pass leaves out the sessions that are still in hand: what hangs holds back nothing else.
 """
 
 from __future__ import annotations
@@ -23,14 +26,19 @@ from relayminer.miner.reconcile import SETTLEMENT_GRACE_BLOCKS, claim_verdict, p
 from relayminer.state.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from relayminer.miner.context import SupplierContext
     from relayminer.miner.sessions import Session
     from relayminer.protocol.windows import SessionWindows
+    from relayminer.watchdog import Pulse
 
-GROUP_SECONDS: Final = 120.0
-"""Longest time one group of one pass may take; the next pass goes on where it ended."""
+GROUP_SECONDS: Final = 30.0
+GROUP_BLOCKS: Final = 2
+"""Longest time that sessions may be in hand, in seconds and in block times: the longer of both. The
+next pass goes on where it ended."""
+PASS_DEADLINE_SECONDS: Final = 60.0
+"""Longest silence of a pass: every session is a word of it."""
 
 SLOWNESS: Final = 2.0
 """Blocks may come this much slower than expected before anything stored runs out."""
@@ -51,37 +59,98 @@ class Driver:
 
     def __init__(self, context: SupplierContext) -> None:
         self._context = context
+        self._in_hand: set[str] = set()
+        self._height = 0
+        self._due = trio.Event()
 
-    async def run(self) -> None:
+    def is_waited_for(self) -> bool:
+        """Whether there is a block that no pass has looked at."""
+        latest = self._context.process.blocks.latest
+        return self._due.is_set() or (latest is not None and latest.height > self._height)
+
+    async def run(self, pulse: Pulse) -> None:
         """Make a pass at every new block until cancelled.
 
         Raises:
             LeaseLostError: the supplier is not ours any more.
         """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow)
+            while True:
+                pulse.idle()
+                await self._due.wait()
+                self._due = trio.Event()
+                pulse.got_on()
+                await self._drive(self._height, nursery, pulse)
+
+    async def _follow(self) -> None:
         with self._context.process.blocks.subscribe() as blocks:
             while True:
-                block = await blocks.receive()
-                await self.drive(block.height)
+                self._height = (await blocks.receive()).height
+                self._due.set()
 
-    async def drive(self, height: int) -> None:
-        """One pass at the last committed block `height`."""
+    async def _drive(self, height: int, nursery: trio.Nursery, pulse: Pulse) -> None:
+        """One pass at the last committed block `height`; what it begins runs in `nursery`."""
         groups: dict[tuple[Duty, int], list[Session]] = defaultdict(list)
         windows_at: dict[int, SessionWindows] = {}
         for session in self._context.book:
             windows = await self._windows(session, height, windows_at)
+            pulse.got_on()
             if windows is None:
+                continue
+            if not session.state.is_terminal:
+                await self._keep_alive(session, windows, height)
+            if session.session_id in self._in_hand:
                 continue
             if session.state.is_terminal:
                 await self._clean_up(session, windows, height)
                 continue
-            await self._keep_alive(session, windows, height)
             what = duty(session.state, height, windows)
             if what is not Duty.NOTHING:
                 groups[what, session.end_height].append(session)
-        async with trio.open_nursery() as nursery:
-            for (what, end_height), sessions in groups.items():
-                nursery.start_soon(self._group, what, sessions, windows_at[end_height], height)
-        self._context.process.metrics.driven_height.bind(self._context.address).value = height
+        self._begin(groups, windows_at, height, nursery)
+
+    def _begin(
+        self,
+        groups: Mapping[tuple[Duty, int], Sequence[Session]],
+        windows_at: Mapping[int, SessionWindows],
+        height: int,
+        nursery: trio.Nursery,
+    ) -> None:
+        """Take the sessions of a pass in hand; the pass is over when the last of them is done."""
+        left = len(groups)
+
+        def done() -> None:
+            nonlocal left
+            left -= 1
+            driven = self._context.process.metrics.driven_height.bind(self._context.address)
+            if left <= 0 and (height == self._height or height > driven.value):
+                driven.value = height
+
+        if not groups:
+            done()
+        for (what, end_height), sessions in groups.items():
+            self._in_hand.update(session.session_id for session in sessions)
+            nursery.start_soon(
+                self._take_in_hand, what, sessions, windows_at[end_height], height, done
+            )
+
+    async def _take_in_hand(
+        self,
+        what: Duty,
+        sessions: Sequence[Session],
+        windows: SessionWindows,
+        height: int,
+        done: Callable[[], None],
+    ) -> None:
+        try:
+            await self._group(what, sessions, windows, height)
+        finally:
+            self._in_hand.difference_update(session.session_id for session in sessions)
+            done()
+            if self._height != height:
+                # The blocks that came meanwhile have left these sessions out.
+                self._due.set()
 
     async def _windows(
         self, session: Session, height: int, known: dict[int, SessionWindows]
@@ -127,7 +196,8 @@ class Driver:
             Duty.CLAIM_VERDICT: lambda: self._claim_verdicts(sessions, windows, height),
             Duty.PROOF_VERDICT: lambda: self._proof_verdicts(sessions, windows, height),
         }
-        with trio.move_on_after(GROUP_SECONDS) as scope:
+        seconds = max(GROUP_SECONDS, GROUP_BLOCKS * self._context.process.block_time_seconds)
+        with trio.move_on_after(seconds) as scope:
             try:
                 await work[what]()
             except (ChainError, StateError, TrieUnavailableError) as error:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from relayminer.miner.appetite import Appetite
     from relayminer.miner.ingest import Ingest
     from relayminer.state.log_reader import LogEntry
+    from relayminer.watchdog import Pulse
 
 BUSY_BLOCK_SECONDS: Final = 0.02
 """How long a read blocks while some supplier's consumer has no room: it will have soon."""
@@ -56,13 +57,15 @@ class Feed:
         if self._consumers.get(consumer.supplier) is consumer:
             del self._consumers[consumer.supplier]
 
-    async def run(self) -> None:
+    async def run(self, pulse: Pulse) -> None:
         """Read until cancelled."""
         failures = 0
         while True:
             if not self._consumers:
                 self._changed = trio.Event()
+                pulse.idle()
                 await self._changed.wait()
+            pulse.got_on()
             try:
                 await self._read_once()
                 failures = 0

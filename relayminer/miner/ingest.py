@@ -15,6 +15,7 @@ import trio
 
 from relayminer.miner.appetite import RECOVERIES
 from relayminer.state.errors import StateError
+from relayminer.watchdog import Pulse
 
 if TYPE_CHECKING:
     from relayminer.miner.accumulate import Accumulator
@@ -61,6 +62,7 @@ class Ingest:
         self._done_through = (0, 0)
         self._failures = 0
         self._recover_at = -math.inf
+        self._pulse = Pulse()
 
     @property
     def has_room(self) -> bool:
@@ -86,14 +88,22 @@ class Ingest:
             await wish.done.wait()
         return wish.complete
 
-    async def run(self) -> None:
+    def is_waited_for(self) -> bool:
+        """Whether there is something to do."""
+        waiting = self._batches.statistics().current_buffer_used > 0
+        return waiting or trio.current_time() > self._recover_at
+
+    async def run(self, pulse: Pulse) -> None:
         """Consume until cancelled. Raises LeaseLostError when the supplier is not ours any more."""
+        self._pulse = pulse
         await self._store.ensure_log()
         await self._recover(idle_seconds=0.0)
         while True:
             item: Sequence[LogEntry] | Drain | None = None
+            pulse.idle()
             with trio.move_on_at(self._recover_at):
                 item = await self._incoming.receive()
+            pulse.got_on()
             if isinstance(item, Drain):
                 await self._drain(item)
             elif item is not None and not await self._process(item):
@@ -189,6 +199,7 @@ class Ingest:
             return True
         self._appetite.learn(entries)
         added = await self._accumulator.add(entries)
+        self._pulse.got_on()
         if added.failed:
             return False
         self._done_through = max(self._done_through, _order(entries[-1].id))

@@ -57,6 +57,9 @@ class MinerMetrics:
             "ha_miner_upokt_slashed", "Stake lost to penalties, uPOKT.", service
         )
         self._owned = metrics.gauge("ha_miner_supplier_claimed_count", "Suppliers owned here.")
+        self._states_repaired = metrics.counter(
+            "ha_miner_supplier_states_repaired", "Supplier states that others had spoilt."
+        )
         self.driven_height = metrics.gauge(
             "ha_miner_driven_height", "Last block for which sessions were driven.", supplier
         )
@@ -75,6 +78,11 @@ class MinerMetrics:
     def settled_height(self) -> Gauge:
         """The last block whose settlement events were recorded."""
         return self._settled_height.bind()
+
+    @property
+    def states_repaired(self) -> Counter:
+        """Supplier states that had to be written again."""
+        return self._states_repaired.bind()
 
     @property
     def open_tries(self) -> Gauge:

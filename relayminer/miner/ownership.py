@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
     from relayminer.telemetry.metrics import Gauge
+    from relayminer.watchdog import Pulse
 
 SAFETY: Final = 0.25
 """Part of a lease's life that is left unused: for a clock that runs wrong and a loop that is busy.
@@ -138,12 +139,13 @@ class Ownership:
         self._wanted = frozenset(suppliers)
         self._news.set()
 
-    async def run(self) -> None:
+    async def run(self, pulse: Pulse) -> None:
         """Hold leases and run work until cancelled; at the end all leases are given up."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen)
             try:
                 while True:
+                    pulse.got_on()
                     self._news = trio.Event()
                     began = trio.current_time()
                     await self._look(nursery)

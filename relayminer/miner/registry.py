@@ -1,21 +1,22 @@
 """Telling relayers who may serve what: the supplier registry, reconciled with the chain.
 
-For every key that is loaded the chain is asked for the supplier's record; what it says becomes the
-state that relayers gate on. Only the chain's explicit "not found" makes a supplier unstaked: a node
-that does not answer changes nothing.
+For every supplier that we own the chain is asked for its record; what it says becomes the state
+that relayers gate on. Only the chain's explicit "not found" makes a supplier unstaked: a node that
+does not answer changes nothing.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import define, frozen
 
 from relayminer.chain.errors import ChainError, NotFoundError
 from relayminer.protocol.pb import shared_pb2
-from relayminer.state.errors import StateError
+from relayminer.state.errors import StateError, UnreadableValueError
 from relayminer.state.suppliers import (
     ACTIVE,
     NOT_STAKED,
@@ -25,11 +26,12 @@ from relayminer.state.suppliers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from relayminer.miner.interfaces import BlockSource, ChainReader
-    from relayminer.state.suppliers import SupplierStates
+    from relayminer.state.suppliers import SupplierRegistry, SupplierStates
+    from relayminer.telemetry.metrics import Counter
+    from relayminer.watchdog import Pulse
 
+QUERIES_AT_ONCE: Final = 8
 RETRY_SECONDS: Final = 2.0
 """Pause before suppliers that could not be asked about are asked about again."""
 
@@ -93,13 +95,31 @@ def staking_of(supplier: shared_pb2.Supplier, height: int) -> Staking:
     )
 
 
+@define
+class _Watched:
+    """A supplier that is compared."""
+
+    due: float
+    """When the chain is to be asked again, on Trio's clock."""
+    record: shared_pb2.Supplier | None = None
+    """What the chain said; None before that, and when it said that there is none."""
+    known: Staking | None = None
+    """What that meant the last time that it was written."""
+
+
 class Registry:
-    """Keeps the suppliers' states in the store equal to the chain's.
+    """Keeps the states of this process's suppliers in the store equal to the chain's.
+
+    The chain is asked at every interval. What a record means is looked at again at every block,
+    because services begin and end at heights that were fixed before. What is in the store is
+    compared as well: an entry that somebody else has spoilt is written again.
 
     Args:
         chain: Where suppliers are staked.
         blocks: Tells the height.
         states: Where relayers look.
+        register: Where others see who is mined for.
+        repaired: Counts entries that had been spoilt.
         miner_id: Written into each entry.
         interval_seconds: Time between two comparisons.
     """
@@ -109,80 +129,144 @@ class Registry:
         chain: ChainReader,
         blocks: BlockSource,
         states: SupplierStates,
+        register: SupplierRegistry,
         *,
+        repaired: Counter,
         miner_id: str,
         interval_seconds: float,
     ) -> None:
         self._chain = chain
         self._blocks = blocks
         self._states = states
+        self._register = register
+        self._repaired = repaired
         self._miner_id = miner_id
         self._interval_seconds = interval_seconds
-        self._known: dict[str, Staking] = {}
-        self._suppliers: frozenset[str] = frozenset()
+        self._watched: dict[str, _Watched] = {}
         self._changed = trio.Event()
 
-    def watch(self, suppliers: Iterable[str]) -> None:
-        """Compare these suppliers from now on, the first time at once."""
-        self._suppliers = frozenset(suppliers)
+    def add(self, supplier: str) -> None:
+        """Compare this supplier from now on, the first time at once."""
+        self._watched[supplier] = _Watched(trio.current_time())
         self._changed.set()
+
+    def remove(self, supplier: str) -> None:
+        """Leave this supplier to others."""
+        self._watched.pop(supplier, None)
 
     def may_send(self, supplier: str) -> bool:
         """Whether transactions may be sent for a supplier; only a known "not staked" forbids."""
-        known = self._known.get(supplier)
+        watched = self._watched.get(supplier)
+        known = None if watched is None else watched.known
         return known is None or known.status != NOT_STAKED
 
-    async def run(self) -> None:
-        """Compare at every interval and whenever the set of suppliers changes."""
-        while True:
-            self._changed = trio.Event()
-            complete = await self.reconcile()
-            pause = self._interval_seconds if complete else RETRY_SECONDS
-            with trio.move_on_after(pause):
-                await self._changed.wait()
+    async def run(self, pulse: Pulse) -> None:
+        """Compare until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_heights)
+            while True:
+                pulse.got_on()
+                self._changed = trio.Event()
+                await self._reconcile(pulse)
+                pulse.idle()
+                due = [watched.due for watched in self._watched.values()]
+                with trio.move_on_at(min(due, default=inf)):
+                    await self._changed.wait()
 
-    async def reconcile(self) -> bool:
-        """One comparison of all suppliers; whether every one of them could be asked about."""
-        complete = True
-        for supplier in sorted(self._suppliers):
+    async def _follow_heights(self) -> None:
+        with self._blocks.subscribe() as blocks:
+            while True:
+                await blocks.receive()
+                if any(self._is_outdated(watched) for watched in self._watched.values()):
+                    self._changed.set()
+
+    def _is_outdated(self, watched: _Watched) -> bool:
+        """Whether the record means something else at the present height."""
+        return (
+            watched.record is not None
+            and watched.known is not None
+            and self._meaning(watched.record) != watched.known
+        )
+
+    async def _reconcile(self, pulse: Pulse) -> None:
+        """One comparison of all suppliers that are due or outdated."""
+        limit = trio.CapacityLimiter(QUERIES_AT_ONCE)
+        now = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for supplier, watched in self._watched.items():
+                if watched.due <= now or self._is_outdated(watched):
+                    nursery.start_soon(self._compare, supplier, watched, limit, pulse)
+
+    async def _compare(
+        self, supplier: str, watched: _Watched, limit: trio.CapacityLimiter, pulse: Pulse
+    ) -> None:
+        async with limit:
             try:
-                staking = await self._ask(supplier)
-                await self._publish(supplier, staking)
+                if watched.record is None or watched.due <= trio.current_time():
+                    await self._ask(supplier, watched)
+                staking = UNSTAKED if watched.record is None else self._meaning(watched.record)
+                await self._publish(supplier, watched, staking)
             except (ChainError, StateError) as error:
-                complete = False
                 _log.warning("supplier not reconciled", supplier=supplier, error=str(error))
-        return complete
+                watched.due = trio.current_time() + RETRY_SECONDS
+            pulse.got_on()
 
-    async def _ask(self, supplier: str) -> Staking:
-        block = self._blocks.latest
+    async def _ask(self, supplier: str, watched: _Watched) -> None:
         try:
-            record = await self._chain.supplier(supplier)
+            watched.record = await self._chain.supplier(supplier)
         except NotFoundError:
-            return UNSTAKED
+            watched.record = None
+        watched.due = trio.current_time() + self._interval_seconds
+
+    def _meaning(self, record: shared_pb2.Supplier) -> Staking:
+        block = self._blocks.latest
         return staking_of(record, 0 if block is None else block.height)
 
-    async def _publish(self, supplier: str, staking: Staking) -> None:
-        if staking.status != NOT_STAKED and not staking.services and self._blocks.latest is None:
+    async def _publish(self, supplier: str, watched: _Watched, staking: Staking) -> None:
+        says_nothing = staking.status == ACTIVE and not staking.services
+        if says_nothing and self._blocks.latest is None:
             # At an unknown height an empty list means nothing, and relayers would believe it.
             return
-        before = self._known.get(supplier)
-        if before != staking:
-            _log.info(
-                "supplier",
-                supplier=supplier,
-                status=staking.status,
-                services=list(staking.services),
-            )
-        await self._states.put(
-            SupplierState(
-                status=staking.status,
-                staked=staking.status != NOT_STAKED,
-                services=staking.services,
-                staked_endpoints=tuple(StakedEndpoint(*pair) for pair in staking.endpoints),
-                unstake_session_end_height=staking.unstake_session_end_height,
-                operator_address=supplier,
-                owner_address=staking.owner_address,
-                updated_by=self._miner_id,
-            )
+        stored, readable = await self._stored(supplier)
+        wanted = SupplierState(
+            status=staking.status,
+            staked=staking.status != NOT_STAKED,
+            services=staking.services,
+            staked_endpoints=tuple(StakedEndpoint(*pair) for pair in staking.endpoints),
+            unstake_session_end_height=staking.unstake_session_end_height,
+            operator_address=supplier,
+            owner_address=staking.owner_address,
+            last_updated=stored.last_updated if stored else 0,
+            updated_by=self._miner_id,
         )
-        self._known[supplier] = staking
+        spoilt = not readable or (stored is not None and stored.is_contaminated)
+        if watched.known == staking and stored != (None if says_nothing else wanted):
+            spoilt = True
+        if spoilt:
+            self._repaired.value += 1
+            _log.warning("supplier state repaired", supplier=supplier, found=str(stored))
+        if says_nothing:
+            # Readers take such an entry for none, and other implementations stumble over it.
+            if stored is not None or not readable:
+                await self._states.delete(supplier)
+        elif stored != wanted:
+            await self._states.put(wanted)
+        await self._tell(supplier, watched, staking)
+        watched.known = staking
+
+    async def _stored(self, supplier: str) -> tuple[SupplierState | None, bool]:
+        """What the store says, and whether it can be read."""
+        try:
+            return await self._states.get(supplier), True
+        except UnreadableValueError:
+            return None, False
+
+    async def _tell(self, supplier: str, watched: _Watched, staking: Staking) -> None:
+        """Say in the log what has changed, and in the register which services there are."""
+        if watched.known == staking:
+            return
+        _log.info(
+            "supplier", supplier=supplier, status=staking.status, services=list(staking.services)
+        )
+        if watched.known is None or watched.known.services != staking.services:
+            await self._register.update(supplier, staking.services)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -28,9 +28,10 @@ from relayminer.state.submissions import SubmissionStore
 from relayminer.state.suppliers import SupplierRegistry, SupplierStates
 from relayminer.state.tally import TallyStore
 from relayminer.state.tries import TrieStore
+from relayminer.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from relayminer.config.settings import Settings
     from relayminer.miner.interfaces import BlockSource, ChainReader, Transactions
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
     from relayminer.telemetry.metrics import Metrics
+    from relayminer.watchdog import Loop
+
+LOOP_SECONDS: Final = 60.0
+SETTLEMENT_SECONDS: Final = 600.0
+"""Longest silences of loops that have work, in seconds."""
 
 
 class MinerService:
@@ -56,6 +62,7 @@ class MinerService:
         metrics: Where the miner's metrics are declared.
         owner: Id of this process in leases and consumer groups; never the same for two lives of
             a process (`state.leases.owner_id`).
+        watchdog: Looks after the loops; None: nobody does.
         now: Unix seconds, for records that people read.
     """
 
@@ -73,6 +80,7 @@ class MinerService:
         transactions: Transactions,
         metrics: Metrics,
         owner: str,
+        watchdog: Watchdog | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings.miner
@@ -81,12 +89,17 @@ class MinerService:
         self._names = names
         self._owner = owner
         self._now = now
+        self._watchdog = watchdog or Watchdog(metrics)
         miner_metrics = MinerMetrics(metrics)
         self._settlement = Settlement(blocks, miner_metrics)
+        self._states = SupplierStates(redis, names, now_seconds=now)
+        self._register = SupplierRegistry(redis, names, now_seconds=now)
         self._registry = Registry(
             chain,
             blocks,
-            SupplierStates(redis, names, now_seconds=now),
+            self._states,
+            self._register,
+            repaired=miner_metrics.states_repaired,
             miner_id=owner,
             interval_seconds=settings.miner.reconcile_interval_seconds,
         )
@@ -103,10 +116,10 @@ class MinerService:
                 bytes_max=settings.miner.read_bytes_max, entries_max=settings.miner.batch_entries
             ),
             metrics=miner_metrics,
+            watchdog=self._watchdog,
             may_send=self._registry.may_send,
             settled_through=self._settlement.through,
         )
-        self._register = SupplierRegistry(redis, names, now_seconds=now)
         self._ownership = Ownership(
             redis,
             names,
@@ -128,7 +141,6 @@ class MinerService:
         working = self._ownership.suppliers
         leaving = {one: key for one, key in self._keys.items() if one in working}
         self._keys = {**leaving, **keys}
-        self._registry.watch(self._keys)
         self._ownership.want(keys)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -143,11 +155,19 @@ class MinerService:
             )
             self.set_keys(self._keys)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._feed.run)
-                nursery.start_soon(self._settlement.run)
-                nursery.start_soon(self._registry.run)
-                nursery.start_soon(self._ownership.run)
+                for name, loop, deadline_seconds, waiting in self._loops(self._feed):
+                    keep = self._watchdog.keep
+                    nursery.start_soon(keep, name, loop, deadline_seconds, waiting, name=name)
                 task_status.started()
+
+    def _loops(self, feed: Feed) -> Iterable[tuple[str, Loop, float, Callable[[], bool] | None]]:
+        """The loops of a process: name, loop, longest silence, whether there is work."""
+        settings, settlement = self._settings, self._settlement
+        yield "feed", feed.run, LOOP_SECONDS + settings.read_block_seconds, None
+        # A node may not have a block's events for a while; running the loop again is no remedy.
+        yield "settlement", settlement.run, SETTLEMENT_SECONDS, settlement.is_waited_for
+        yield "registry", self._registry.run, LOOP_SECONDS, None
+        yield "ownership", self._ownership.run, LOOP_SECONDS + settings.lease_ttl_seconds, None
 
     def _make_stores(self, logs: RelayLogs) -> Stores:
         redis, names, settings = self._redis, self._names, self._settings
@@ -181,6 +201,20 @@ class MinerService:
         supplier = tenure.supplier
         store = SupplierStore(self._stores, supplier, tenure.lease)
         await self._register.add(supplier)
-        key = self._keys[supplier]
-        await run_supplier(self._process, store, key, self._feed, self._settlement, tenure)
+        self._registry.add(supplier)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._tell_leaving, tenure)
+                await run_supplier(
+                    self._process, store, self._keys[supplier], self._feed, self._settlement, tenure
+                )
+                nursery.cancel_scope.cancel()
+        finally:
+            self._registry.remove(supplier)
+        # Under its lease still: whoever comes after us writes its own entries.
         await self._register.remove(supplier)
+        await self._states.delete(supplier)
+
+    async def _tell_leaving(self, tenure: Tenure) -> None:
+        await tenure.wait_leaving()
+        await self._register.drain(tenure.supplier)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from relayminer.miner.metrics import MinerMetrics
     from relayminer.miner.sessions import Session
     from relayminer.miner.store import SupplierStore
+    from relayminer.watchdog import Pulse
 
 RETRY_SECONDS: Final = 1.0
 
@@ -88,26 +89,35 @@ class Settlement:
             del self._suppliers[supplier.address]
             self._read_through.pop(supplier.address, None)
 
-    async def run(self) -> None:
+    def is_waited_for(self) -> bool:
+        """Whether there is a block that was not read yet."""
+        latest = self._blocks.latest
+        return latest is not None and latest.height > self._metrics.settled_height.value
+
+    async def run(self, pulse: Pulse) -> None:
         """Follow blocks until cancelled; starts over further back when a supplier joins."""
         while True:
             if not self._suppliers:
                 self._joined = trio.Event()
+                pulse.idle()
                 await self._joined.wait()
             self._joined = trio.Event()
+            pulse.got_on()
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._restart_on_join, scope, self._joined)
-                    await self._follow(min(self._read_through.values()) + 1)
+                    await self._follow(min(self._read_through.values()) + 1, pulse)
 
     async def _restart_on_join(self, scope: trio.CancelScope, joined: trio.Event) -> None:
         await joined.wait()
         scope.cancel()
 
-    async def _follow(self, from_height: int) -> None:
+    async def _follow(self, from_height: int, pulse: Pulse) -> None:
         self._metrics.settled_height.value = from_height - 1
         last_height = from_height - 1
+        pulse.idle()
         async for height, events in self._blocks.events(from_height):
+            pulse.got_on()
             if height <= last_height:
                 # The chain was set back: what was read of these heights is of another past.
                 for address, read in self._read_through.items():
@@ -117,7 +127,9 @@ class Settlement:
                 if await self._record_block(height, events):
                     break
                 await trio.sleep(RETRY_SECONDS)
+                pulse.got_on()
             self._metrics.settled_height.value = height
+            pulse.idle()
 
     async def _record_block(self, height: int, events: Sequence[Any]) -> bool:
         """Record a block for every supplier that has not had it; whether that worked."""

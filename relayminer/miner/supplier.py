@@ -10,7 +10,7 @@ import trio
 from relayminer.miner.accumulate import Accumulator
 from relayminer.miner.book import SessionBook
 from relayminer.miner.context import ProcessContext, SupplierContext
-from relayminer.miner.drive import Driver
+from relayminer.miner.drive import PASS_DEADLINE_SECONDS, Driver
 from relayminer.miner.ingest import Ingest
 from relayminer.miner.lifecycle import SessionState
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from relayminer.miner.tenure import Tenure
     from relayminer.protocol.signature import SigningKey
 
+INGEST_DEADLINE_SECONDS: Final = 60.0
+"""Longest silence of a consumer that has entries: a batch takes a fraction of a second, and each
+command to the store has a time limit of its own."""
 DRAIN_SECONDS: Final = 10.0
 """How long reading the rest of the log may take before the next try."""
 
@@ -66,12 +69,26 @@ async def run_supplier(
         take_over_seconds=process.settings.claim_idle_seconds,
     )
     context = SupplierContext(process, supplier, key, store, book, accumulator, ingest)
+    driver = Driver(context)
     feed.add(ingest)
     _log.info("supplier resumed", supplier=supplier, sessions=sum(1 for _ in book))
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ingest.run)
-            nursery.start_soon(Driver(context).run)
+            watchdog = process.watchdog
+            nursery.start_soon(
+                watchdog.guard,
+                f"ingest {supplier}",
+                ingest.run,
+                INGEST_DEADLINE_SECONDS,
+                ingest.is_waited_for,
+            )
+            nursery.start_soon(
+                watchdog.guard,
+                f"drive {supplier}",
+                driver.run,
+                PASS_DEADLINE_SECONDS,
+                driver.is_waited_for,
+            )
             # Relays are counted also while the chain is away; settlement needs it.
             settlement.add(context, await _settled_height(process, store, book))
             await tenure.wait_leaving()

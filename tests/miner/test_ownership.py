@@ -12,6 +12,7 @@ from relayminer.miner.ownership import Ownership, Times
 from relayminer.state.leases import Lease, owner_id
 from relayminer.state.suppliers import SupplierRegistry
 from relayminer.telemetry.metrics import Gauge
+from relayminer.watchdog import Pulse
 from tests.miner.harness import Rig, session_ids, suppliers, until
 
 if TYPE_CHECKING:
@@ -75,11 +76,11 @@ async def test_one_owner_and_takeover(mine: Rig) -> None:
 
         async def run_first() -> None:
             with scope:
-                await owning(mine, first, "one").run()
+                await owning(mine, first, "one").run(Pulse())
 
         nursery.start_soon(run_first)
         await until(lambda: first.running == 1)
-        nursery.start_soon(owning(mine, second, "two").run)
+        nursery.start_soon(owning(mine, second, "two").run, Pulse())
         await trio.sleep(0.8)
         assert (first.running, second.running) == (1, 0)
         scope.cancel()
@@ -92,7 +93,7 @@ async def test_a_stolen_lease_stops_the_work(mine: Rig) -> None:
     """Work stops when the lease is in other hands, and begins again when it is free."""
     work = Work()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(owning(mine, work, "one").run)
+        nursery.start_soon(owning(mine, work, "one").run, Pulse())
         await until(lambda: work.running == 1)
         await mine.redis.command("SET", mine.names.miner_claim_key(mine.supplier), "a-go-miner")
         await until(lambda: work.running == 0)
@@ -112,7 +113,7 @@ async def test_work_stops_before_the_lease_can_expire(
         await trio.sleep_forever()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(owning(mine, work, "one", ttl_seconds=2.0).run)
+        nursery.start_soon(owning(mine, work, "one", ttl_seconds=2.0).run, Pulse())
         await until(lambda: work.running == 1)
         monkeypatch.setattr(ownership, "sweep", hang)
         release = Lease.release
