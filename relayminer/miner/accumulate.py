@@ -4,6 +4,8 @@ The order is what makes a relay count once and never be lost: update the tries o
 each once, write each commit with its root in one atomic step under the lease's token, and only then
 acknowledge the entries. When a write fails the working copy is dropped and the entries stay
 pending; they are read again, and whatever of them had been written after all changes nothing.
+
+What the store gives back is compared with what it confirmed; see `custody`.
 """
 
 from __future__ import annotations
@@ -16,21 +18,24 @@ import trio
 from attrs import define
 
 from relayminer.chain.errors import ChainError
+from relayminer.miner.custody import Custody
 from relayminer.miner.entries import (
     Poison,
     Relay,
     SessionInfo,
     contradiction,
+    entry_order,
     sort_entries,
 )
 from relayminer.miner.errors import TrieUnavailableError
+from relayminer.miner.mend import Mender
 from relayminer.miner.records import Step, record
 from relayminer.miner.tries import OpenTries, add_relays, with_nodes
-from relayminer.smst import EMPTY_ROOT, Trie, root_count, root_sum
-from relayminer.state.errors import SessionSealedError, StateError
+from relayminer.smst import Trie, root_count, root_sum
+from relayminer.state.errors import SessionMissingError, SessionSealedError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from relayminer.miner.book import SessionBook
     from relayminer.miner.facts import ChainFacts
@@ -41,6 +46,12 @@ if TYPE_CHECKING:
 
 COMPUTE_UNITS_WAIT_SECONDS: Final = 1.0
 """How long a session's first batch waits for the chain to say what a relay must weigh."""
+COMPUTE_UNITS_RETRY_SECONDS: Final = 10.0
+"""How long relays of any weight pass before the chain is asked again."""
+AHEAD_BLOCKS_MAX: Final = 1000
+"""A session that begins later than this is of a relayer whose chain is not ours."""
+SESSIONS_MAX: Final = 20_000
+"""Sessions of one supplier that are open or just over; more are somebody's mistake."""
 
 _log = structlog.get_logger("relayminer.miner.accumulate")
 
@@ -68,6 +79,7 @@ class Accumulator:
         tries: OpenTries,
         facts: ChainFacts,
         metrics: MinerMetrics,
+        height: Callable[[], int],
     ) -> None:
         self._supplier = supplier
         self._store = store
@@ -75,6 +87,8 @@ class Accumulator:
         self._tries = tries
         self._facts = facts
         self._metrics = metrics
+        self._height = height
+        self._custody = Custody(supplier, store, tries, Mender(supplier, store, facts, metrics))
         self._lock = trio.Lock()
 
     async def add(self, entries: Sequence[LogEntry]) -> Added:
@@ -97,15 +111,14 @@ class Accumulator:
                     self._tell("checkpoint failed, its entries stay pending", info, error)
                 except TrieUnavailableError as error:
                     self._tries.drop(self._supplier, info.session_id)
-                    session = self._book.get(info.session_id)
-                    if session is not None:
-                        session.unreadable = str(error)
+                    result.failed += len(relays)
                     self._tell("trie unreadable, its entries stay pending", info, error)
             try:
                 if poison:
                     await self._bury(poison, result)
                 if done:
                     await self._store.acknowledge(done)
+                    self._custody.counted(done)
             except StateError as error:
                 # What was counted is durable; read again, it changes nothing.
                 result.failed += len(entries)
@@ -117,32 +130,14 @@ class Accumulator:
         _log.warning(event, supplier=self._supplier, session_id=info.session_id, error=str(error))
 
     async def seal(self, session: Session) -> bytes:
-        """Close a session's trie for good and return its root (48 bytes). Repeatable.
-
-        Raises:
-            LeaseLostError, StateError, TrieUnavailableError: nothing was sealed.
-        """
+        """Close a session's trie for good and return its root (48 bytes), as `Custody.seal`."""
         async with self._lock:
-            session_id = session.session_id
-            known = await self._store.sealed_root(session_id)
-            if known is not None:
-                return known
-            if session.unreadable:
-                raise TrieUnavailableError(session.unreadable)
-            root = await self._store.live_root(session_id)
-            if root is None and session.relay_count:
-                session.unreadable = f"the store has lost a trie of {session.relay_count} relays"
-                raise TrieUnavailableError(session.unreadable)
-            if root is None:
-                # Nothing was ever counted; there is nothing to seal.
-                return EMPTY_ROOT
-            working = self._tries.get(self._supplier, session_id)
-            if working is not None and working.root != root:
-                self._tries.drop(self._supplier, session_id)
-                raise TrieUnavailableError("the working copy is not what is durable")
-            # From here on the trie is read by its sealed root only.
-            self._tries.drop(self._supplier, session_id)
-            return await self._store.seal(session_id, root)
+            return await self._custody.seal(session)
+
+    async def restore(self, session: Session, root: bytes, reason: str) -> bool:
+        """Bring back a sealed trie that cannot be read, as `Custody.restore`."""
+        async with self._lock:
+            return await self._custody.restore(session, root, reason)
 
     async def _add_session(
         self, info: SessionInfo, relays: Sequence[Relay], done: list[bytes], result: Added
@@ -150,8 +145,11 @@ class Accumulator:
         """Add one session's relays; `done` gets the entries to acknowledge."""
         session = self._book.get(info.session_id)
         if session is None:
+            refused = self._refusal(info)
+            if refused:
+                return [Poison(relay.entry, refused) for relay in relays]
             session = await self._book.open(info)
-            await self._learn_compute_units(session)
+        await self._learn_compute_units(session)
         conflict = contradiction(session.info, info)
         if conflict:
             return [Poison(relay.entry, conflict) for relay in relays]
@@ -165,6 +163,10 @@ class Accumulator:
             except SessionSealedError:
                 # Sealed by whoever died before writing that down.
                 session.claimed_root = await self._store.sealed_root(session.session_id)
+            except SessionMissingError:
+                # The store was set back to before the session, or its record ran out.
+                await self._store.create_session(info)
+                raise
         if not session.accepts_relays:
             await self._late(session, relays, done, result)
         return [
@@ -175,16 +177,49 @@ class Accumulator:
             for relay in misfits
         ]
 
+    def _refusal(self, info: SessionInfo) -> str:
+        """Why no session is opened that an entry speaks of, or an empty string."""
+        height = self._height()
+        if height and info.start_height > height + AHEAD_BLOCKS_MAX:
+            return f"the session begins at {info.start_height}, and the chain is at {height}"
+        if len(self._book) >= SESSIONS_MAX:
+            return f"the supplier has {SESSIONS_MAX} sessions already"
+        return ""
+
     async def _count(
         self, session: Session, relays: Sequence[Relay], done: list[bytes], result: Added
     ) -> None:
+        """Put relays into an open trie and make it durable."""
+        if session.missing is not None:
+            through = session.missing_through
+            again = [relay for relay in relays if entry_order(relay.entry.id) <= through]
+            # They had been counted before the store was set back, so what is new of them is found.
+            before = session.relay_count, session.compute_units
+            await self._count_batch(session, again, done, result)
+            found = session.relay_count - before[0], session.compute_units - before[1]
+            session.missing = session.missing.less(*found)
+            known = {relay.entry.id for relay in again}
+            relays = [relay for relay in relays if relay.entry.id not in known]
+        if relays:
+            await self._count_batch(session, relays, done, result)
+
+    async def _count_batch(
+        self, session: Session, relays: Sequence[Relay], done: list[bytes], result: Added
+    ) -> None:
         session_id = session.session_id
-        trie = await self._live_trie(session)
+        held = self._tries.get(self._supplier, session_id)
+        trie = held or await self._custody.open_trie(session)
         base_root = trie.root
         before, weight_before = root_count(base_root), root_sum(base_root)
         # The working copy is put back only when it is durable again.
         self._tries.drop(self._supplier, session_id)
-        await add_relays(trie, relays, self._store.loader(session_id))
+        try:
+            await add_relays(trie, relays, self._store.loader(session_id))
+        except TrieUnavailableError as error:
+            if held is None:
+                # It was read from its durable root: what is missing does not come back.
+                session.unreadable = str(error)
+            raise
         commit = trie.commit()
         count, weight = root_count(commit.root), root_sum(commit.root)
         if commit.changes:
@@ -197,7 +232,6 @@ class Accumulator:
             )
         self._tries.keep(self._supplier, session_id, trie)
         session.relay_count, session.compute_units = count, weight
-        session.unreadable = ""
         done.extend(relay.entry.id for relay in relays)
         result.counted += len(relays)
         self._metrics.added(self._supplier, session.info.service_id).value += count - before
@@ -206,15 +240,7 @@ class Accumulator:
         self, session: Session, relays: Sequence[Relay], done: list[bytes], result: Added
     ) -> None:
         """Relays of a session that is sealed: entries counted before are fine, others are lost."""
-        trie = None
-        if session.claimed_root is not None and not session.trie_deleted:
-            trie = Trie(session.claimed_root)
-        load = self._store.loader(session.session_id)
-        lost = [
-            relay
-            for relay in relays
-            if trie is None or not await with_nodes(trie, partial(_has, trie, relay.key), load)
-        ]
+        lost = [relay for relay in relays if not await self._was_counted(session, relay)]
         if lost:
             result.rejected += len(lost)
             self._metrics.relays_rejected.bind(self._supplier, "late").value += len(lost)
@@ -232,6 +258,18 @@ class Accumulator:
             )
         done.extend(relay.entry.id for relay in relays)
 
+    async def _was_counted(self, session: Session, relay: Relay) -> bool:
+        """Whether a relay is in a sealed trie; no, when the trie cannot say."""
+        if session.claimed_root is None or session.trie_deleted:
+            return False
+        trie = Trie(session.claimed_root)
+        load = self._store.loader(session.session_id)
+        try:
+            return await with_nodes(trie, partial(_has, trie, relay.key), load)
+        except TrieUnavailableError as error:
+            self._tell("sealed trie unreadable", session.info, error)
+            return False
+
     async def _bury(self, poison: Sequence[Poison], result: Added) -> None:
         await self._store.dead_letter(poison)
         result.rejected += len(poison)
@@ -244,24 +282,12 @@ class Accumulator:
                 reason=item.reason,
             )
 
-    async def _live_trie(self, session: Session) -> Trie:
-        """The working copy, or one made from the last durable root."""
-        trie = self._tries.get(self._supplier, session.session_id)
-        if trie is not None:
-            return trie
-        root = await self._store.live_root(session.session_id)
-        if root is None and session.relay_count:
-            # What comes from now on can still be earned with.
-            _log.error(
-                "the store has lost a trie",
-                supplier=self._supplier,
-                session_id=session.session_id,
-                relays=session.relay_count,
-            )
-        return Trie() if root is None else Trie(root)
-
     async def _learn_compute_units(self, session: Session) -> None:
         """Ask what each relay of the session must weigh; without an answer anything passes."""
+        now = trio.current_time()
+        if session.compute_units_per_relay or now < session.compute_units_retry_at:
+            return
+        session.compute_units_retry_at = now + COMPUTE_UNITS_RETRY_SECONDS
         with trio.move_on_after(COMPUTE_UNITS_WAIT_SECONDS):
             try:
                 session.compute_units_per_relay = await self._facts.compute_units(

@@ -40,6 +40,9 @@ class SessionBook:
         """A session by id."""
         return self._sessions.get(session_id)
 
+    def __len__(self) -> int:
+        return len(self._sessions)
+
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 

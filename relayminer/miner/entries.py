@@ -183,6 +183,12 @@ def _session_fault(info: SessionInfo) -> str:
     return "session id would break key names" if ":" in info.session_id else ""
 
 
+def entry_order(entry_id: bytes) -> tuple[int, int]:
+    """A stream entry id as something that compares: milliseconds and sequence."""
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds), int(sequence or 0)
+
+
 def contradiction(known: SessionInfo, claimed: SessionInfo) -> str:
     """Why `claimed` cannot be the session known under the same id, or an empty string."""
     if known == claimed:

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from relayminer.miner.appetite import RECOVERIES
+from relayminer.miner.entries import entry_order
 from relayminer.state.errors import StateError
 from relayminer.watchdog import Pulse
 
@@ -194,7 +195,7 @@ class Ingest:
         what it holds up to the last entry processed then is left out.
         """
         if not again:
-            entries = [entry for entry in entries if _order(entry.id) > self._done_through]
+            entries = [entry for entry in entries if entry_order(entry.id) > self._done_through]
         if not entries:
             return True
         self._appetite.learn(entries)
@@ -202,11 +203,6 @@ class Ingest:
         self._pulse.got_on()
         if added.failed:
             return False
-        self._done_through = max(self._done_through, _order(entries[-1].id))
+        self._done_through = max(self._done_through, entry_order(entries[-1].id))
         return True
 
-
-def _order(entry_id: bytes) -> tuple[int, int]:
-    """A stream entry id as something that compares: milliseconds and sequence."""
-    milliseconds, _, sequence = entry_id.partition(b"-")
-    return int(milliseconds), int(sequence or 0)

@@ -25,6 +25,9 @@ class MinerMetrics:
         self.checkpoint_failures = metrics.counter(
             "ha_miner_checkpoint_failures", "Checkpoints that failed and are repeated.", supplier
         )
+        self.tries_rebuilt = metrics.counter(
+            "ha_miner_tries_rebuilt", "Damaged tries that were set aside and rebuilt.", supplier
+        )
         self.transitions = metrics.counter(
             "ha_miner_session_state_transitions",
             "State changes of sessions.",

@@ -98,11 +98,7 @@ async def _prepare(
         # A node that lags shows no claim either; the verdict at the window's end knows better.
         _log.warning("no claim on chain to prove", session_id=session.session_id)
         return None
-    root = await claimed_root(context, session)
-    if claim.root_hash != root:
-        raise RootMismatchError(
-            f"the claim on chain has root {claim.root_hash.hex()}, ours is {root.hex()}"
-        )
+    root = await claimed_root(context, session, claim.root_hash)
     if claim.proof_validation_status == proof_pb2.VALIDATED:
         await proof_validated(context, session, height)
         return None
@@ -113,7 +109,7 @@ async def _prepare(
     if reason == proof_pb2.NOT_REQUIRED:
         await _not_required(context, session, height, "sampling")
         return None
-    proof = await build_proof(context, session.session_id, root, seed)
+    proof = await _proof(context, session, root, seed)
     return Outgoing(
         session,
         proof_pb2.MsgSubmitProof(
@@ -130,17 +126,37 @@ async def _prepare(
     )
 
 
-async def claimed_root(context: SupplierContext, session: Session) -> bytes:
-    """The sealed root of a session (48 bytes), the same in the trie's keys and in the record.
+async def claimed_root(context: SupplierContext, session: Session, theirs: bytes) -> bytes:
+    """The sealed root of a session (48 bytes), by its record or its trie's key the chain's.
+
+    The two are the same; where one was damaged the claim on chain says which.
 
     Raises:
-        RootMismatchError: the two differ, or there is none.
+        RootMismatchError: neither is the root `theirs` that was claimed.
     """
     stored = await context.store.sealed_root(session.session_id)
-    if stored is None or (session.claimed_root is not None and stored != session.claimed_root):
-        raise RootMismatchError("the trie's sealed root is not the one that was claimed")
-    session.claimed_root = stored
-    return stored
+    ours = [root for root in (stored, session.claimed_root) if root is not None]
+    if theirs not in ours:
+        known = " and ".join(root.hex() for root in ours) or "none"
+        raise RootMismatchError(f"the claim on chain has root {theirs.hex()}, ours is {known}")
+    if any(root != theirs for root in ours):
+        _log.error("a stored root is damaged", session_id=session.session_id)
+    session.claimed_root = theirs
+    return theirs
+
+
+async def _proof(context: SupplierContext, session: Session, root: bytes, seed: bytes) -> bytes:
+    """The proof, from a trie that is brought back first where it cannot be read.
+
+    Raises:
+        TrieUnavailableError, ProofNotSoundError, StateError: there is none.
+    """
+    try:
+        return await build_proof(context, session.session_id, root, seed)
+    except (TrieUnavailableError, ProofNotSoundError) as error:
+        if not await context.accumulator.restore(session, root, str(error)):
+            raise
+    return await build_proof(context, session.session_id, root, seed)
 
 
 async def _requirement(

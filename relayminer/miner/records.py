@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,12 @@ class Step(StrEnum):
     PROOF_FAILED = "proof_failed"
     PROOF_VALIDATED = "proof_validated"
     PROOF_NOT_REQUIRED = "proof_not_required"
+    TRIE_REBUILT = "trie_rebuilt"
+    """A damaged trie was set aside and made anew from what was left of it."""
+    SET_BACK = "set_back"
+    """A trie holds less than it did: the store lost what it had confirmed."""
+    RELAYS_LOST = "relays_lost"
+    """What was still missing of it when the session was sealed."""
     LOST = "lost"
     SETTLED = "settled"
     EXPIRED = "expired"
@@ -95,3 +102,14 @@ def record(step: Step, info: SessionInfo, *marks: Value, **fields: Value) -> Rec
             **fields,
         },
     )
+
+
+def ledger_json(record: Record, unix_seconds: int) -> bytes:
+    """The stored form of a ledger record."""
+    value: dict[str, Value] = {
+        "step": record.step.value,
+        "session_id": record.session_id,
+        "unix_seconds": unix_seconds,
+        **record.fields,
+    }
+    return json.dumps(value, separators=(",", ":")).encode()

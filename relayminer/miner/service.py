@@ -27,6 +27,7 @@ from relayminer.state.sessions import SessionStore
 from relayminer.state.submissions import SubmissionStore
 from relayminer.state.suppliers import SupplierRegistry, SupplierStates
 from relayminer.state.tally import TallyStore
+from relayminer.state.trie_repair import TrieRepair
 from relayminer.state.tries import TrieStore
 from relayminer.watchdog import Watchdog
 
@@ -180,6 +181,7 @@ class MinerService:
             tries=TrieStore(
                 redis, names, ttl_seconds=ttl_seconds, session_ttl_seconds=session_ttl_seconds
             ),
+            repairs=TrieRepair(redis, names, ttl_seconds=ttl_seconds),
             ledger=Ledger(redis, names),
             meter=MeterStore(redis, names, ttl_seconds=ttl_seconds),
             tally=TallyStore(redis, names, ttl_seconds=ttl_seconds),

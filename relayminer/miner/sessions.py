@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from relayminer.miner.entries import SessionInfo
 from relayminer.miner.lifecycle import SessionState
 
 if TYPE_CHECKING:
+    from relayminer.state.rebroadcast import Rebroadcast
     from relayminer.state.snapshots import Snapshot
+
+
+@frozen
+class Missing:
+    """What a session had once and has no more."""
+
+    relays: int
+    compute_units: int
+
+    def less(self, relays: int, compute_units: int) -> Missing | None:
+        """What is still missing when so much was found again."""
+        if relays >= self.relays:
+            return None
+        return Missing(self.relays - relays, max(0, self.compute_units - compute_units))
 
 
 @define
@@ -42,6 +57,15 @@ class Attempt:
 
 
 @define
+class Look:
+    """A look at every node of a stored trie."""
+
+    root: bytes
+    waiting: list[tuple[bytes, int]]
+    """Digests that were not looked at, each with its depth."""
+
+
+@define
 class Session:
     """A session in flight or just over. State changes go through `SessionBook`."""
 
@@ -62,8 +86,18 @@ class Session:
     """Validation status of the claim when it was settled."""
     compute_units_per_relay: int = 0
     """What the chain will multiply the relay count with; 0 until it is known."""
+    compute_units_retry_at: float = 0.0
+    """When the chain may be asked for that again, on Trio's clock."""
     unreadable: str = ""
-    """Why the trie cannot be read back; such a trie is never claimed, for nobody could prove it."""
+    """Why the trie cannot be read back; such a trie is rebuilt before anything is done with it."""
+    verified_root: bytes | None = None
+    """The sealed root, once the whole trie was read back and found sound."""
+    look: Look | None = None
+    """How far the reading back has come."""
+    missing: Missing | None = None
+    """What was counted and is gone from the store, less what came back from the log."""
+    missing_through: tuple[int, int] = (0, 0)
+    """Entries up to this one had been counted when that was noticed."""
     trie_deleted: bool = False
     refresh_at: float = 0.0
     """When the record and the trie have to be kept alive again, on Trio's clock."""
@@ -103,4 +137,16 @@ def session_of(snapshot: Snapshot) -> Session:
         proof_tx_hash=snapshot.proof_tx_hash,
         settlement_outcome=snapshot.settlement_outcome,
         settlement_height=snapshot.settlement_height,
+    )
+
+
+def attempt_of(entry: Rebroadcast) -> Attempt:
+    """What was sent last, from its stored form."""
+    return Attempt(
+        submit_height=entry.submit_height,
+        last_height=entry.submit_height,
+        message=entry.message,
+        tx_hash=entry.tx_hash,
+        original_tx_hash=entry.original_tx_hash,
+        resends=entry.resends,
     )

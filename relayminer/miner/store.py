@@ -7,7 +7,6 @@ What the store says about the token comes out as `LeaseLostError`; every other t
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +14,9 @@ import structlog
 from attrs import evolve, frozen
 
 from relayminer.miner.errors import LeaseLostError
-from relayminer.miner.records import Phase
+from relayminer.miner.records import Phase, ledger_json
 from relayminer.miner.served import read_served
-from relayminer.miner.sessions import Attempt, Session, session_of
+from relayminer.miner.sessions import Attempt, Session, attempt_of, session_of
 from relayminer.smst import EMPTY_ROOT, root_count, root_sum
 from relayminer.state.errors import FencedError, LegacySessionError, UnreadableValueError
 from relayminer.state.rebroadcast import Group, Rebroadcast
@@ -25,7 +24,14 @@ from relayminer.state.snapshots import Snapshot
 from relayminer.state.submissions import ON_CHAIN_FOUND, Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from relayminer.miner.entries import Poison, SessionInfo
     from relayminer.miner.lifecycle import SessionState
@@ -60,6 +66,7 @@ class Stores:
     logs: RelayLogs
     sessions: SessionStore
     tries: TrieStore
+    repairs: TrieRepair
     ledger: Ledger
     meter: MeterStore
     tally: TallyStore
@@ -137,13 +144,26 @@ class SupplierStore:
 
         return load
 
+    async def roots(self, session_id: str) -> Roots:
+        """Root of the last checkpoint and root that was sealed."""
+        return await self._stores.tries.roots(self._supplier, session_id)
+
+    async def repair(self, change: Callable[[TrieRepair, Fence], Awaitable[None]]) -> None:
+        """Make a change to a damaged trie under the lease."""
+        with self._fenced() as fence:
+            await change(self._stores.repairs, fence)
+
+    def node_pages(self, session_id: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """Everything that is stored as a node of a trie, whether it hangs together or not."""
+        return self._stores.repairs.pages(self._supplier, session_id)
+
     async def live_root(self, session_id: str) -> bytes | None:
         """Root of the last checkpoint; None when there was none."""
-        return (await self._stores.tries.roots(self._supplier, session_id)).live
+        return (await self.roots(session_id)).live
 
     async def sealed_root(self, session_id: str) -> bytes | None:
         """The root that was sealed; None when the trie is open."""
-        return (await self._stores.tries.roots(self._supplier, session_id)).sealed
+        return (await self.roots(session_id)).sealed
 
     async def checkpoint(
         self, session_id: str, commit: Commit, *, base_root: bytes, relays: int, compute_units: int
@@ -192,9 +212,9 @@ class SupplierStore:
             proofs, _ = await self._stores.rebroadcast.load(Phase.PROOF.value, group)
             for session in sessions:
                 if session.session_id in claims:
-                    session.claim_attempt = _attempt(claims[session.session_id])
+                    session.claim_attempt = attempt_of(claims[session.session_id])
                 if session.session_id in proofs:
-                    session.proof_attempt = _attempt(proofs[session.session_id])
+                    session.proof_attempt = attempt_of(proofs[session.session_id])
         return sessions
 
     async def create_session(self, info: SessionInfo) -> Session:
@@ -370,25 +390,3 @@ class SupplierStore:
         """Note that the events of blocks up to `height` are recorded."""
         key = self._stores.settled_heights_key
         await self._stores.redis.command("HSET", key, self._supplier, height)
-
-
-def ledger_json(record: Record, unix_seconds: int) -> bytes:
-    """The stored form of a ledger record."""
-    value: dict[str, Value] = {
-        "step": record.step.value,
-        "session_id": record.session_id,
-        "unix_seconds": unix_seconds,
-        **record.fields,
-    }
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _attempt(entry: Rebroadcast) -> Attempt:
-    return Attempt(
-        submit_height=entry.submit_height,
-        last_height=entry.submit_height,
-        message=entry.message,
-        tx_hash=entry.tx_hash,
-        original_tx_hash=entry.original_tx_hash,
-        resends=entry.resends,
-    )

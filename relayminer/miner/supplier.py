@@ -60,7 +60,15 @@ async def run_supplier(
     supplier = key.address
     book = SessionBook(supplier, store, process.metrics)
     await book.load()
-    accumulator = Accumulator(supplier, store, book, process.tries, process.facts, process.metrics)
+    accumulator = Accumulator(
+        supplier,
+        store,
+        book,
+        process.tries,
+        process.facts,
+        process.metrics,
+        height=lambda: latest.height if (latest := process.blocks.latest) is not None else 0,
+    )
     ingest = Ingest(
         supplier,
         store,

@@ -1,5 +1,6 @@
 """The sparse merkle sum trie, pure: update, commit, root, closest proof, gob."""
 
+from relayminer.smst.audit import StoredLeaf, children_of, is_intact, read_leaf
 from relayminer.smst.commit import Change, Commit
 from relayminer.smst.digests import EMPTY_DIGEST, EMPTY_ROOT, root_count, root_hash, root_sum
 from relayminer.smst.errors import (
@@ -40,10 +41,14 @@ __all__ = [
     "Preloaded",
     "ProofDecodeError",
     "SmstError",
+    "StoredLeaf",
     "Trie",
+    "children_of",
     "decode_proof",
     "encode_proof",
     "hash_path",
+    "is_intact",
+    "read_leaf",
     "root_count",
     "root_hash",
     "root_sum",

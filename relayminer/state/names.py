@@ -383,6 +383,10 @@ class KeyNames(CoreNames):
         """The last block event, for those who start between two blocks."""
         return f"{self.base}:last_block"
 
+    def smst_damage_key(self, supplier: str, session_id: str, what: str) -> str:
+        """A damaged trie's `nodes` and `roots` that were kept aside, and those `rebuilt` for it."""
+        return f"{self.base}:relayminer:damaged:{supplier}:{session_id}:{what}"
+
     def dead_letter_key(self, supplier: str) -> str:
         """Log entries that could not be used (stream)."""
         return f"{self.base}:dead_letters:{supplier}"

@@ -128,23 +128,6 @@ async def test_a_failed_checkpoint_is_repeated(mine: Rig, monkeypatch: pytest.Mo
         assert mine.claimed_counts() == {A: 10}
 
 
-async def test_a_missing_node_is_never_an_empty_trie(mine: Rig) -> None:
-    """When nodes have vanished, entries stay in the log rather than in a tree that forgot."""
-    await mine.log(A, 10)
-    async with mine.mining():
-        await mine.counted(A, 10)
-        await log_is_empty(mine)
-    await mine.redis.command("DEL", mine.names.smst_nodes_key(mine.supplier, A))
-    await mine.log(A, 5, first=10)
-    async with mine.mining():
-        family = mine.metrics._families["ha_miner_checkpoint_failures"]
-        await until(lambda: sum(one.value for one in family._known.values()) >= 2)  # type: ignore[attr-defined]
-        assert await backlog(mine) == 5
-        record = await mine.record(A)
-        assert record is not None
-        assert record.relay_count == 10
-
-
 async def test_resumed_tries_go_on_where_they_were(mine: Rig) -> None:
     """A miner that finds a trie of a thousand leaves loads of it what it needs, and adds to it."""
     await mine.log(A, 300)
