@@ -30,6 +30,7 @@ from relayminer.chain.queries import ChainQueries
 from relayminer.chain.rpc_nodes import RpcNodes
 from relayminer.errors import RelayMinerError
 from relayminer.keys.loading import SupplierKeys, load_keys
+from relayminer.miner.balances import Balances
 from relayminer.miner.service import MinerService
 from relayminer.plugin import load_cache_types, load_key_providers, load_transports
 from relayminer.relayer.service import RelayerService
@@ -40,6 +41,7 @@ from relayminer.state.block_events import BlockEvents
 from relayminer.state.embedded import open_store
 from relayminer.state.gateway import Redis
 from relayminer.state.identity import free_leases, living_identity
+from relayminer.state.ledger import Ledger
 from relayminer.state.names import KeyNames
 from relayminer.telemetry.control import ControlPlane
 from relayminer.telemetry.health import Health
@@ -233,6 +235,7 @@ async def _start_services(
     miner = _miner(base, keys) if Role.MINER in roles else None
     if miner is not None:
         await group.start(miner)
+        await group.start(_balances(base, keys))
     relayer = _relayer(base, keys) if Role.RELAYER in roles else None
     if relayer is not None:
         await group.start(relayer)
@@ -368,6 +371,30 @@ def _miner(base: Foundation, keys: LiveKeys) -> MinerService:
         metrics=base.metrics,
         owner=base.owner,
     )
+
+
+def _console(base: Foundation, roles: frozenset[Role], relayer: RelayerService | None) -> Console:
+    sources = Sources(
+        redis=base.redis,
+        names=base.names,
+        chain=base.queries,
+        moment=base.moment,
+        health=base.health,
+        backends=dict if relayer is None else relayer.backends.pages,
+        relays_served=lambda: 0 if relayer is None else int(relayer.metrics.served.total),
+        about={
+            "chain_id": base.settings.chain.chain_id,
+            "roles": sorted(role.value for role in roles),
+            "owner": base.owner,
+        },
+    )
+    return Console(base.settings.console, sources)
+
+
+def _balances(base: Foundation, keys: LiveKeys) -> Balances:
+    ledger = Ledger(base.redis, base.names)
+    settings = base.settings.miner.balance
+    return Balances(base.queries, ledger, settings, lambda: list(keys.addresses), base.metrics)
 
 
 def _relayer(base: Foundation, keys: LiveKeys) -> RelayerService:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from relayminer.config.balance import BalanceSettings
 from relayminer.config.chain import ChainSettings
 from relayminer.config.entrance import ProxyProtocolSettings, TlsSettings
 from relayminer.config.masking import masked_headers_repr, masked_url_repr
@@ -288,6 +289,7 @@ class MinerSettings:
     """Skip a claim that would earn less than its transactions cost."""
     lease_ttl_seconds: float = 4.0
     lease_renew_seconds: float = 1.0
+    balance: BalanceSettings = field(factory=BalanceSettings)
     default_service_factor: float = 0.0
     """Share of an application's stake that one session may spend with one supplier, published for
     the relayers; 0: as the protocol shares it out."""

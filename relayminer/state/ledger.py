@@ -6,6 +6,7 @@ does it and whenever.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -39,6 +40,15 @@ class LedgerRecord:
     entry_id: str
     id: str
     data: bytes
+
+
+def record_fields(record: LedgerRecord) -> dict[str, Any]:
+    """The content of a record; empty when it is no JSON object."""
+    try:
+        value = json.loads(record.data)
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 class Ledger:

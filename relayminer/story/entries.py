@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from relayminer.state.ledger import LedgerRecord, record_fields
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from relayminer.state.ledger import LedgerRecord
 
 STEPS: Final[Mapping[str, str]] = {
     "served": "relays logged by the relayers",
@@ -99,11 +98,7 @@ class Entry:
 
 def entry_of(supplier: str, record: LedgerRecord) -> Entry:
     """A ledger's record; what cannot be read becomes an entry with the step `unreadable`."""
-    try:
-        value = json.loads(record.data)
-    except (TypeError, ValueError, RecursionError):
-        value = None
-    fields: dict[str, Any] = dict(value) if isinstance(value, dict) else {"step": UNREADABLE}
+    fields = record_fields(record)
     moment = fields.pop("unix_seconds", None)
     if not isinstance(moment, int):
         # The entry's own id begins with the moment in milliseconds.

@@ -30,7 +30,7 @@ _INCLUSION = (
     "is open and they are missing"
 )
 _LIFETIME = "a transaction lives as long as its window, or until it can be replaced in it"
-_BALANCE = "balances are told by `relayminer check` and in metrics"
+_BALANCE = "balances and stakes are always looked at; miner.balance.interval_seconds: 0 ends it"
 _UNUSED = "without effect there too"
 _SUPPLIERS = "passed over there too: suppliers are those whose keys are loaded"
 
@@ -126,15 +126,18 @@ ROWS: Final = (
     Row("default_service_factor", "miner.default_service_factor"),
     Row("service_factors", "miner.service_factors"),
     Row("settlement_monitor.enabled", note="settlements are always followed"),
-    *(
-        Row(f"balance_monitor.{name}", note=_BALANCE)
-        for name in (
-            "enabled",
-            "check_interval_seconds",
-            "balance_threshold_upokt",
-            "stake_warning_proof_threshold",
-            "stake_critical_proof_threshold",
-        )
+    Row("balance_monitor.enabled", note=_BALANCE),
+    Row("balance_monitor.check_interval_seconds", "miner.balance.interval_seconds", above_zero),
+    Row("balance_monitor.balance_threshold_upokt", "miner.balance.min_balance_upokt"),
+    Row(
+        "balance_monitor.stake_warning_proof_threshold",
+        "miner.balance.warn_missable_proofs",
+        above_zero,
+    ),
+    Row(
+        "balance_monitor.stake_critical_proof_threshold",
+        "miner.balance.critical_missable_proofs",
+        above_zero,
     ),
     Row(
         "session_lifecycle.max_concurrent_transitions",
