@@ -373,24 +373,6 @@ def _miner(base: Foundation, keys: LiveKeys) -> MinerService:
     )
 
 
-def _console(base: Foundation, roles: frozenset[Role], relayer: RelayerService | None) -> Console:
-    sources = Sources(
-        redis=base.redis,
-        names=base.names,
-        chain=base.queries,
-        moment=base.moment,
-        health=base.health,
-        backends=dict if relayer is None else relayer.backends.pages,
-        relays_served=lambda: 0 if relayer is None else int(relayer.metrics.served.total),
-        about={
-            "chain_id": base.settings.chain.chain_id,
-            "roles": sorted(role.value for role in roles),
-            "owner": base.owner,
-        },
-    )
-    return Console(base.settings.console, sources)
-
-
 def _balances(base: Foundation, keys: LiveKeys) -> Balances:
     ledger = Ledger(base.redis, base.names)
     settings = base.settings.miner.balance
