@@ -28,6 +28,8 @@ from relayminer.chain.client import TxClient
 from relayminer.chain.node_watch import NodeWatch
 from relayminer.chain.queries import ChainQueries
 from relayminer.chain.rpc_nodes import RpcNodes
+from relayminer.console.overview import Sources
+from relayminer.console.service import Console
 from relayminer.errors import RelayMinerError
 from relayminer.keys.loading import SupplierKeys, load_keys
 from relayminer.miner.balances import Balances
@@ -239,6 +241,8 @@ async def _start_services(
     relayer = _relayer(base, keys) if Role.RELAYER in roles else None
     if relayer is not None:
         await group.start(relayer)
+    if base.settings.console.enabled:
+        await group.start(_console(base, roles, relayer))
     if launch.source is not None and keys:
         reloader = Reloader(
             launch.source,
@@ -377,6 +381,26 @@ def _balances(base: Foundation, keys: LiveKeys) -> Balances:
     ledger = Ledger(base.redis, base.names)
     settings = base.settings.miner.balance
     return Balances(base.queries, ledger, settings, lambda: list(keys.addresses), base.metrics)
+
+
+def _console(
+    base: Foundation, roles: frozenset[Role], relayer: RelayerService | None
+) -> Console:
+    sources = Sources(
+        redis=base.redis,
+        names=base.names,
+        chain=base.queries,
+        moment=base.moment,
+        health=base.health,
+        backends=dict if relayer is None else relayer.backends.pages,
+        relays_served=lambda: 0 if relayer is None else int(relayer.metrics.served.total),
+        about={
+            "chain_id": base.settings.chain.chain_id,
+            "roles": sorted(role.value for role in roles),
+            "owner": base.owner,
+        },
+    )
+    return Console(base.settings.console, sources)
 
 
 def _relayer(base: Foundation, keys: LiveKeys) -> RelayerService:

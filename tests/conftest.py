@@ -19,6 +19,9 @@ structlog.configure(
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--soak` runs the full counts that an issue names; without it they are reduced."""
     parser.addoption("--soak", action="store_true", help="run with the full counts")
+    parser.addoption(
+        "--screenshots", action="store_true", help="browser tests write docs/images anew"
+    )
 
 
 @pytest.fixture

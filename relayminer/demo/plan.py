@@ -75,7 +75,7 @@ def chain_arguments(options: DemoOptions, relayer_port: int) -> list[str]:
     ]
 
 
-def node_config(info: DevnetInfo, relayer_port: int, control_port: int) -> str:
+def node_config(info: DevnetInfo, relayer_port: int, control_port: int, console_port: int) -> str:
     """The YAML that a person would write for this node; everything else is a default."""
     backend = {"backends": {"jsonrpc": {"url": info.backend_url}}}
     return yaml.safe_dump(
@@ -92,6 +92,7 @@ def node_config(info: DevnetInfo, relayer_port: int, control_port: int) -> str:
                 "services": dict.fromkeys(info.service_ids, backend),
             },
             "control": {"listen": f"127.0.0.1:{control_port}"},
+            "console": {"enabled": True, "listen": f"127.0.0.1:{console_port}"},
         },
         sort_keys=False,
     )

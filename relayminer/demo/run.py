@@ -56,6 +56,7 @@ class Demo:
         self._console = console
         self._relayer_port = free_port()
         self._control_port = free_port()
+        self._console_port = free_port()
         self._sent = 0
         self._killed = False
         self._store_pid = 0
@@ -81,11 +82,14 @@ class Demo:
             self._console.print("starting a simulated chain, a relayer and a miner ...")
             await nursery.start(self._chain_child.run)
             info = await self._await("the chain", self._chain_info)
-            config = node_config(info, self._relayer_port, self._control_port)
+            config = node_config(info, self._relayer_port, self._control_port, self._console_port)
             self._config.write_text(config, encoding="utf-8")
             await nursery.start(self._node_child.run)
             ready = f"http://127.0.0.1:{self._relayer_port}/ready"
             await self._await("the relayer", lambda: self._is_ready(http, ready))
+            self._console.print(
+                f"watch it in a browser meanwhile: http://127.0.0.1:{self._console_port}/"
+            )
             async with GatewayChain(info.grpc_url) as chain:
                 found = await self._earn(info, chain, http)
             self._console.print("stopping ...")

@@ -6,12 +6,13 @@ route that it began with; a connection in use ends with its exchange.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 from relayminer.relayer.guard import FreshnessGuard
+from relayminer.relayer.pool_page import backends_page
 from relayminer.relayer.probe import Prober
 from relayminer.relayer.routes import RouteBuilder, ServiceRoutes, pools_of
 
@@ -56,6 +57,10 @@ class Backends:
         self._replaced = trio.Event()
         self._now = self._build(settings, {})
         self.routes.update(self._now.routes)
+
+    def pages(self) -> dict[str, Any]:
+        """What `/ready/{service}` says of the backends of every service."""
+        return {service: backends_page(routes) for service, routes in self.routes.items()}
 
     def prepare(self, settings: RelayerSettings) -> PreparedBackends:
         """What `settings.services` comes to; services that are as before keep all their state.

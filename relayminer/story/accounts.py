@@ -177,19 +177,45 @@ _TAKERS: Final[Mapping[str, Callable[[Account, Entry], None]]] = {
 }
 
 
-def accounts_of(entries: Iterable[Entry]) -> list[Account]:
-    """The account of every session that the entries of any suppliers speak of, oldest first.
+class Accounts:
+    """The accounts of sessions, as entries come.
 
     Most events of the chain name service, application and end of a session, not its id: they are
     put to the session of which all three are known.
     """
-    accounts: dict[tuple[str, str, str, int], Account] = {}
-    for entry in entries:
+
+    def __init__(self) -> None:
+        self._accounts: dict[tuple[str, str, str, int], Account] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Take one more entry, of any supplier, into account."""
         key = (entry.supplier, *entry.session)
-        account = accounts.get(key)
+        account = self._accounts.get(key)
         if account is None:
-            account = accounts[key] = Account(entry.supplier, entry.session_id, *entry.session)
+            account = self._accounts[key] = Account(
+                entry.supplier, entry.session_id, *entry.session
+            )
         if "/" in account.session_id and "/" not in entry.session_id:
             account.session_id = entry.session_id
         account.add(entry)
-    return sorted(accounts.values(), key=lambda one: (one.session_end_height, one.supplier))
+
+    def find(
+        self, supplier: str, service_id: str, application_address: str, session_end_height: int
+    ) -> Account | None:
+        """The account of one session, None while nothing is in the ledger of it."""
+        key = (supplier, service_id, application_address, session_end_height)
+        return self._accounts.get(key)
+
+    def sorted(self) -> list[Account]:
+        """All of them, oldest first."""
+        return sorted(
+            self._accounts.values(), key=lambda one: (one.session_end_height, one.supplier)
+        )
+
+
+def accounts_of(entries: Iterable[Entry]) -> list[Account]:
+    """The account of every session that the entries of any suppliers speak of, oldest first."""
+    accounts = Accounts()
+    for entry in entries:
+        accounts.add(entry)
+    return accounts.sorted()

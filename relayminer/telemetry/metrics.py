@@ -121,6 +121,11 @@ class CounterFamily(_Children):
         """The counter of these label values; keep it, do not look it up per relay."""
         return self._bind(self._known, values, Counter)
 
+    @property
+    def total(self) -> float:
+        """The sum over all label values."""
+        return sum(child.value for child in self._known.values())
+
     def metric(self) -> Metric:
         """The exposition form."""
         family = CounterMetricFamily(self.name, self.text, labels=self.labels)

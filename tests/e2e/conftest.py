@@ -18,6 +18,9 @@ TIMEOUT_SECONDS = 2.0
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One node for all cases of a module: what one does to it, the next would feel."""
-    times = dict.fromkeys(("header_timeout_seconds", "body_timeout_seconds"), TIMEOUT_SECONDS)
-    with running_node(tmp_path_factory.mktemp("node"), **times) as running:
+    with running_node(
+        tmp_path_factory.mktemp("node"),
+        header_timeout_seconds=TIMEOUT_SECONDS,
+        body_timeout_seconds=TIMEOUT_SECONDS,
+    ) as running:
         yield running

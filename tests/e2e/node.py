@@ -21,7 +21,7 @@ from relayminer.devnet.info import DevnetInfo, read_info
 from tests.cli.command import COMMAND, ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 START_SECONDS = 120
 STOP_SECONDS = 40
@@ -123,7 +123,9 @@ def process(arguments: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[b
 
 
 @contextmanager
-def running_node(home: Path, **relayer: Any) -> Iterator[Node]:
+def running_node(
+    home: Path, *, sections: Mapping[str, Any] | None = None, **relayer: Any
+) -> Iterator[Node]:
     """A stepped devnet with its backend, and a ready node; `relayer` are settings of it."""
     port, control = free_port(), free_port()
     devnet = [
@@ -145,7 +147,7 @@ def running_node(home: Path, **relayer: Any) -> Iterator[Node]:
     ):
         wait_until(lambda: read_info(home / "chain"))
         info = read_info(home / "chain")
-        config = write_config(home, info, port, control, relayer)
+        config = write_config(home, info, port, control, relayer, sections or {})
         with process(["run", f"--config={config}"], node_log) as node:
             running = Node(info, node.pid, port, control, home, log)
             try:
@@ -156,7 +158,12 @@ def running_node(home: Path, **relayer: Any) -> Iterator[Node]:
 
 
 def write_config(
-    home: Path, info: DevnetInfo, port: int, control: int, relayer: dict[str, Any]
+    home: Path,
+    info: DevnetInfo,
+    port: int,
+    control: int,
+    relayer: dict[str, Any],
+    sections: Mapping[str, Any],
 ) -> Path:
     """What an operator would write, with a log that holds nothing back."""
     backend = {"backends": {"jsonrpc": {"url": info.backend_url}}}
@@ -176,6 +183,7 @@ def write_config(
         },
         "control": {"listen": f"127.0.0.1:{control}"},
         "logging": {"level": "debug", "format": "json"},
+        **sections,
     }
     path = home / "node.yaml"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

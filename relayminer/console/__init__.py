@@ -1,0 +1,1 @@
+"""The operator's web pages: what every supplier is doing, live, read from the store."""
