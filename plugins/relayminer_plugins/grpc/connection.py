@@ -231,18 +231,22 @@ class Http2Connection(AbstractHandler):
     def _process(self, event: Event) -> None:
         kind = type(event)
         if kind in _NUISANCES or (isinstance(event, DataReceived) and _is_tiny(event)):
-            self._nuisance += 1
-            if self._nuisance > _NUISANCE_LIMIT:
-                if not self._done:
-                    self._leave(ErrorCodes.ENHANCE_YOUR_CALM)
-                    self._hang_up()
-                return
+            self._bother()
+        if self._done:
+            return
         if isinstance(event, ConnectionTerminated):
             self._leaving, self._last_stream = True, self._protocol.highest_inbound_stream_id
             if event.error_code or not self._answering:
                 self._hang_up()
         elif kind in self._events.processors:
             self._events.process(event)
+
+    def _bother(self) -> None:
+        """Count something that cost us and asked for nothing."""
+        self._nuisance += 1
+        if self._nuisance > _NUISANCE_LIMIT and not self._done:
+            self._leave(ErrorCodes.ENHANCE_YOUR_CALM)
+            self._hang_up()
 
     def _hang_up(self) -> None:
         """Nothing more is read; what was written is sent."""
@@ -264,8 +268,10 @@ class Http2Connection(AbstractHandler):
             raise TypeError("a stream that is not of our connection")
         too_late = self._done or (self._leaving and (stream.id or 0) > self._last_stream)
         if self._nursery is None or too_late or self._answering >= self._limits.max_streams:
-            stream.reset_nowait(ErrorCodes.REFUSED_STREAM)
+            # What came in one read may have been reset already.
+            self._reset(stream, ErrorCodes.REFUSED_STREAM)
             release_stream()
+            self._bother()
             return
         self._answering += 1
         self._idle_until = math.inf

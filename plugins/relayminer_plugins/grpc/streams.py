@@ -17,8 +17,9 @@ import trio
 from grpclib.config import Configuration
 from grpclib.protocol import Connection, Stream
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
-from h2.exceptions import ProtocolError
+from h2.exceptions import FrameTooLargeError, ProtocolError
 
 from relayminer.plugin import WireError, WireTimeoutError
 from relayminer_plugins.grpc.flag import Flag
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _MAX_FRAME_BYTES: Final = 65_536
 """Of the DATA frames that we write, however large the peer would take them."""
+_LENGTH_BYTES: Final = 3
 _WORTH_BYTES: Final = 256
 """A DATA frame of ours as large as this is work done for the peer, who may well answer it with
 window updates and pings; smaller ones are what a hostile window makes of an answer."""
@@ -44,6 +46,24 @@ class Protocol(H2Connection):
 
     MAX_CLOSED_STREAMS = 1_024
     DEFAULT_MAX_HEADER_LIST_SIZE = 65_536
+
+    def receive_data(self, data: bytes) -> list[Event]:  # type: ignore[override]  # we have bytes
+        """As h2, which looks at a frame's length only when it has all of it: up to 16 MiB."""
+        events = super().receive_data(data)
+        begun = self.incoming_buffer._data  # noqa: SLF001 - h2 tells nobody what it keeps
+        if int.from_bytes(begun[:_LENGTH_BYTES], "big") > self.max_inbound_frame_size:
+            self._terminate_connection(ErrorCodes.FRAME_SIZE_ERROR)
+            raise FrameTooLargeError("a frame that announces more than we take")
+        return events
+
+    @property
+    def open_inbound_streams(self) -> int:
+        """None too many: h2 would end the connection, `Http2Connection.accept` refuses the stream.
+
+        Asked for each new stream, which is when h2 forgets closed ones.
+        """
+        self._open_streams(1)
+        return 0
 
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
         """A client's GOAWAY ends nothing that it asked before (RFC 9113, 6.8); h2's would."""
