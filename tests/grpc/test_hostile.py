@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import resource
 import struct
 from functools import partial
 from typing import TYPE_CHECKING
 
-import attrs
 import pytest
 import trio
 from h2.errors import ErrorCodes
@@ -17,50 +15,34 @@ from relayminer_plugins.grpc.transport import GrpcTransport
 from relayminer_plugins.http.transport import HttpTransport
 
 from tests.grpc.client import PREFACE, Answer, connect, raw_frame
-from tests.grpc.kit import checked, serving
+from tests.grpc.hostile import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PRIORITY,
+    PUSH,
+    REQUEST,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    head,
+    still_serves,
+)
+from tests.grpc.kit import serving
 from tests.relayer.kit import bench, request_body, settings, signed_request
 from tests.streaming.client import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.grpc.client import Http2Client
     from tests.relayer.kit import Bench
 
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
-    range(10)
-)
-END_STREAM, ACK, END_HEADERS = 1, 1, 4
-REQUEST = [
-    (":method", "POST"),
-    (":scheme", "http"),
-    (":authority", "relayer"),
-    (":path", "/"),
-]
+pytestmark = pytest.mark.usefixtures("no_traceback")
+
 FLOOD = 3_000
-GROWTH_KIB = 60_000
-
-
-@pytest.fixture(autouse=True)
-def _no_traceback(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Whatever a peer does, it is no accident of ours."""
-    yield
-    out, error = capfd.readouterr()
-    for word in ("Traceback", "connection_failed", "stream_failed", "relay_failed"):
-        assert word not in out + error
-
-
-def head(extra: list[tuple[str, str]] | None = None) -> bytes:
-    """A header block that needs no earlier one."""
-    return Encoder().encode([*REQUEST, *(extra or [])])
-
-
-async def still_serves(b: Bench) -> None:
-    """Another connection is served as ever."""
-    client = await connect(b.address)
-    answer = await client.answer(await client.call(request_body(signed_request(b.chain))))
-    assert answer.grpc == (0, "")
-    await client.aclose()
 
 
 async def hung_up_on(b: Bench, data: bytes) -> tuple[int, int] | None:
@@ -258,136 +240,6 @@ async def test_more_streams_than_allowed_are_refused(redis_url: str) -> None:
         assert len(served) == 5
         assert len(refused) == 4
         await client.aclose()
-
-
-# Waiting games.
-
-
-def _impatient(b: Bench, seconds: float = 0.5) -> None:
-    b.relayer.engine.limits = attrs.evolve(b.relayer.engine.limits, write_timeout_seconds=seconds)
-
-
-async def test_a_window_of_zero(redis_url: str) -> None:
-    """A stream that takes nothing is reset in time; its connection may do better."""
-    async with serving(redis_url) as b:
-        _impatient(b)
-        client = await connect(b.address, window=0)
-        answer = await client.answer(await client.post(request_body(signed_request(b.chain))))
-        assert answer.status == "200"
-        assert answer.reset == ErrorCodes.CANCEL
-        assert (await client.ask("HEAD", "/health")).status == "200"
-        await client.aclose()
-        assert len(await b.logged()) == 1
-
-
-async def test_a_peer_that_reads_nothing(redis_url: str) -> None:
-    """It gets no further answers, is not listened to, costs no memory, and is cut off."""
-    transport = GrpcTransport()
-    async with bench(redis_url, transports=[transport, HttpTransport()]) as b:
-        _impatient(b, 1.0)
-        stream = await trio.open_tcp_stream(*b.address)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        window = struct.pack(">HI", SettingCodes.INITIAL_WINDOW_SIZE, 2**31 - 1)
-        await stream.send_all(PREFACE + raw_frame(SETTINGS, 0, 0, window))
-        await stream.send_all(raw_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**31 - 1 - 65_535)))
-        get = [(":method", "GET"), (":scheme", "http"), (":authority", "r"), (":path", "/health")]
-        encoder, number = Encoder(), 1
-        with trio.move_on_after(15):
-            try:
-                while True:
-                    data = bytearray()
-                    for _ in range(1_000):
-                        data += raw_frame(
-                            HEADERS, END_HEADERS | END_STREAM, number, encoder.encode(get)
-                        )
-                        number += 2
-                    await stream.send_all(data)
-            except trio.BrokenResourceError:
-                pass
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH_KIB
-        await until(lambda: not transport._connections, 15)
-        await stream.aclose()
-        await still_serves(b)
-
-
-async def test_headers_that_never_end(redis_url: str) -> None:
-    """The connection asks for nothing as long, whatever it trickles and pings."""
-    async with serving(redis_url, configure=partial(settings, idle_timeout_seconds=1.0)) as b:
-        client = await connect(b.address)
-        assert (await client.ask("GET", "/health")).status == "200"
-        await client.write(raw_frame(HEADERS, 0, 3, head()))
-        await client.until_closed()
-        assert client.goaway == (ErrorCodes.NO_ERROR, 1)
-        await client.aclose()
-
-
-async def test_pings_do_not_keep_an_idle_connection(redis_url: str) -> None:
-    """Only requests do."""
-    async with serving(redis_url, configure=partial(settings, idle_timeout_seconds=1.0)) as b:
-        client = await connect(b.address)
-
-        with trio.fail_after(10):
-            while not client.closed:
-                await client.write(raw_frame(PING, 0, 0, bytes(8)))
-                with trio.move_on_after(0.1):
-                    await client.until_closed()
-        assert client.goaway == (ErrorCodes.NO_ERROR, 0)
-        await client.aclose()
-
-
-async def test_a_call_that_says_nothing_more(redis_url: str) -> None:
-    """Between two messages the idle time holds, before the first one the body's."""
-    configure = partial(settings, idle_timeout_seconds=0.5, body_timeout_seconds=0.3)
-    async with serving(redis_url, configure=configure) as b:
-        client = await connect(b.address)
-        fields = [("content-type", "application/grpc")]
-        silent = await client.begin("/pocket.service.RelayService/SendRelay", fields)
-        code, words = (await client.answer(silent)).grpc
-        assert (code, words) == (3, "failed to receive request: not received in time")
-        talking = await client.begin("/pocket.service.RelayService/SendRelay", fields)
-        body = request_body(signed_request(b.chain))
-        await client.send(talking, struct.pack(">BI", 0, len(body)) + body)
-        answer = await client.answer(talking)
-        assert checked(b, bytes(answer.body)[5:]).status == 200
-        assert answer.grpc[0] == 3
-        await client.aclose()
-
-
-async def test_the_deadline_of_a_call(redis_url: str) -> None:
-    """`grpc-timeout` bounds how long we wait for its messages."""
-    async with serving(redis_url) as b:
-        client = await connect(b.address)
-        fields = [("content-type", "application/grpc"), ("grpc-timeout", "300m")]
-        number = await client.begin("/pocket.service.RelayService/SendRelay", fields)
-        assert (await client.answer(number)).grpc[0] == 4
-        fields[1] = ("grpc-timeout", "soon")
-        number = await client.begin("/pocket.service.RelayService/SendRelay", fields)
-        assert (await client.answer(number)).grpc[1].endswith("malformed grpc-timeout")
-        await client.aclose()
-
-
-async def test_a_client_that_says_goodbye_still_gets_its_answers(redis_url: str) -> None:
-    """GOAWAY means no new streams, not that the old ones are unwanted."""
-    async with serving(redis_url) as b:
-        client = await connect(b.address)
-        number = await client.call(request_body(signed_request(b.chain)))
-        await client.write(raw_frame(GOAWAY, 0, 0, bytes(8)))
-        assert (await client.answer(number)).grpc == (0, "")
-        await client.until_closed()
-        await client.aclose()
-        assert len(await b.logged()) == 1
-
-
-async def test_a_client_that_hangs_up_its_half(redis_url: str) -> None:
-    """It is gone, as HTTP/2 sees it; its relay is accounted for all the same."""
-    async with serving(redis_url) as b:
-        client = await connect(b.address)
-        await client.call(request_body(signed_request(b.chain)))
-        await client.stream.send_eof()
-        await client.until_closed()
-        await client.aclose()
-        await until(lambda: b.relayer.engine.in_flight == 0, 10)
-        assert len(await b.logged()) == 1
 
 
 async def test_many_hostile_connections_leave_nothing(redis_url: str, *, soak: bool) -> None:

@@ -41,8 +41,7 @@ async def serve_request(stream: TrioStream, headers: Headers, engine: Engine) ->
         text = "too much at once on this connection"
         return await _write(stream, engine.refuse(503, text, reason="at_capacity"))
     except trio.TooSlowError:
-        answer = engine.refuse(408, "request not received in time", reason="request_timeout")
-        return await _write(stream, answer)
+        return await _write(stream, _too_slow(engine))
     sink = StreamSink(stream)
     answer = await _answer(request, engine, sink)
     if isinstance(answer, StreamAnswer):
@@ -77,6 +76,12 @@ async def _request(stream: TrioStream, headers: Headers, engine: Engine) -> Requ
             raise TooLargeError
     body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     return Request(method, target, fields, body, keep_alive=True, version="2")
+
+
+def _too_slow(engine: Engine) -> RelayAnswer:
+    if engine.draining:
+        return engine.refuse(503, "relayer is shutting down", reason="draining")
+    return engine.refuse(408, "request not received in time", reason="request_timeout")
 
 
 def _is_more(digits: bytes, limit: int) -> bool:
