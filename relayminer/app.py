@@ -45,6 +45,7 @@ from relayminer.state.gateway import Redis
 from relayminer.state.identity import free_leases, living_identity
 from relayminer.state.ledger import Ledger
 from relayminer.state.names import KeyNames
+from relayminer.state.watch import ServerWatch
 from relayminer.telemetry.control import ControlPlane
 from relayminer.telemetry.health import Health
 from relayminer.telemetry.logs import set_up_logs
@@ -283,6 +284,9 @@ def _worker_pool(base: Foundation, launch: Launch) -> WorkerPool:
 async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerPool | None) -> None:
     """Start what every role needs; returns when the present height is known."""
     await group.start(base.redis)
+    await group.start(
+        ServerWatch(base.redis, base.settings.redis, health=base.health, metrics=base.metrics)
+    )
     if base.settings.control.enabled:
         control = (base.settings.control.listen, *base.settings.control.also_listen)
         pages = None if pool is None else pool.pages
@@ -307,7 +311,7 @@ def _keys(settings: Settings, roles: frozenset[Role]) -> SupplierKeys:
 
 def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: str) -> Foundation:
     metrics, health = Metrics(), Health()
-    names = KeyNames(settings.redis.namespace)
+    names = KeyNames(settings.redis.namespace, settings.redis.hash_tags)
     moment = ChainMoment(settings.chain.block_time_seconds)
     rpc = RpcNodes(settings.chain, queries.board)
     queries.board.show(metrics)

@@ -25,6 +25,7 @@ from relayminer.plugin import load_key_providers
 from relayminer.state.embedded import open_store
 from relayminer.state.errors import StateError
 from relayminer.state.gateway import Redis
+from relayminer.state.watch import ServerFacts, look
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -147,7 +148,7 @@ async def check_store(settings: Settings) -> AsyncIterator[Finding]:
     try:
         with trio.fail_after(seconds):
             async with open_store(settings.redis, settings.home) as where:
-                version = await _store_version(where, settings)
+                servers = await _ask_servers(where, settings)
     except trio.TooSlowError:
         found = f"{masked_url(url)} does not answer"
         yield Finding(subject, FAIL, found, "is the server up, and redis.url right?")
@@ -156,21 +157,36 @@ async def check_store(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(subject, FAIL, f"{masked_url(url)}: {error}", remedy)
     else:
         where = f"embedded in {settings.home}" if embedded else masked_url(url)
-        yield Finding(subject, OK, f"{where}: {version}")
+        versions = ", ".join(sorted({server.version for server in servers}))
+        yield Finding(subject, OK, f"{where}: {versions}")
+        yield _store_safety(servers, settings)
 
 
-async def _store_version(url: str, settings: Settings) -> str:
+async def _ask_servers(url: str, settings: Settings) -> list[ServerFacts]:
     redis = Redis(url, settings.redis)
     async with trio.open_nursery() as nursery:
         await nursery.start(redis.run)
         await redis.wait_connected()
-        reply: bytes = await redis.command("INFO", "server")
+        servers = await look(redis)
         nursery.cancel_scope.cancel()
-    lines = dict(line.partition(":")[::2] for line in reply.decode().splitlines())
-    for name in ("valkey_version", "redis_version"):
-        if lines.get(name):
-            return f"{name.partition('_')[0].capitalize()} {lines[name]}"
-    return "unknown version"
+    return servers
+
+
+def _store_safety(servers: list[ServerFacts], settings: Settings) -> Finding:
+    """Whether the store keeps what it confirms, and has room."""
+    subject = "store safety"
+    danger = next((server.danger for server in servers if server.danger), None)
+    if danger is not None:
+        found, _, remedy = danger.rpartition(": ")
+        return Finding(subject, WARN if settings.redis.accept_unsafe else FAIL, found, remedy)
+    used = max(server.used_ratio for server in servers)
+    found = f"nothing is evicted, {used:.0%} of the memory in use"
+    if used >= settings.redis.memory_warn_ratio:
+        return Finding(subject, WARN, found, "give it more memory, or more miners to the log")
+    if any(not server.appends for server in servers):
+        remedy = "CONFIG SET appendonly yes: snapshots lose what came after the last one"
+        return Finding(subject, WARN, f"{found}; snapshots only", remedy)
+    return Finding(subject, OK, f"{found}, written to disk")
 
 
 async def check_chain(settings: Settings, keys: SupplierKeys) -> AsyncIterator[Finding]:

@@ -13,9 +13,9 @@ from relayminer.config.complaint import Complaint, Key
 from relayminer.config.console import check_console
 from relayminer.config.document import dotted
 from relayminer.config.entrance import check_entrance
+from relayminer.config.redis_checks import check_redis
 from relayminer.config.settings import (
     BACKEND_TYPES,
-    EMBEDDED,
     KEYRING_BACKENDS,
     VALIDATION_MODES,
     BackendSettings,
@@ -48,7 +48,6 @@ BACKEND_SCHEMES = {
     "websocket": ("ws", "wss", "http", "https"),
     "grpc": ("grpc", "grpcs", "http", "https"),
 }
-REDIS_SCHEMES = ("redis", "rediss", "unix")
 LOAD_BALANCING = ("", "first_healthy", "round_robin", "ranked")
 MAX_SERVICE_ID_LENGTH = 42
 
@@ -106,26 +105,6 @@ def check_choices(settings: Settings) -> Iterator[Complaint]:
     ]
     for key, value, allowed in choices:
         yield from _one_of(tuple(key.split(".")), value, allowed)
-
-
-def check_redis(settings: Settings) -> Iterator[Complaint]:
-    """`redis.url` is the embedded server or a URL of a server."""
-    url = settings.redis.url
-    key = ("redis", "url")
-    if url == EMBEDDED:
-        return
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in REDIS_SCHEMES:
-        yield Complaint(
-            key,
-            url,
-            "neither `embedded` nor the URL of a server",
-            "write embedded, redis://host:6379, rediss://host:6379 or unix:///path",
-        )
-    elif not rest.strip("/"):
-        yield Complaint(key, url, "no host", f"write {scheme}://host:6379")
-    elif scheme != "unix" and (wrong := _bad_authority(url)):
-        yield Complaint(key, url, wrong, f"write {scheme}://host:6379")
 
 
 def check_namespace(settings: Settings) -> Iterator[Complaint]:
@@ -198,6 +177,8 @@ def check_transactions(settings: Settings) -> Iterator[Complaint]:
 
 
 _POSITIVE = (
+    "redis.max_queued_bytes",
+    "redis.watch_interval_seconds",
     "redis.command_timeout_seconds",
     "redis.reconnect_backoff_max_seconds",
     "redis.max_queued_commands",

@@ -67,6 +67,16 @@ class RedisSettings:
     """Commands that may wait for an answer on one connection; the next one is refused."""
     max_queued_bytes: int = 268_435_456
     """Bytes that may wait to be sent on one connection; what goes beyond is refused."""
+    hash_tags: bool = False
+    """Names with hash tags, which a cluster needs; all processes must agree on it."""
+    accept_unsafe: bool = False
+    """Start although the server may evict keys, or keeps nothing on disk."""
+    watch_interval_seconds: float = 2.0
+    """How often the server's memory and safety are looked at."""
+    memory_warn_ratio: float = 0.8
+    """Share of the server's memory in use from which it is told as low."""
+    memory_shed_ratio: float = 0.95
+    """Share from which relays are refused, so that there is room for what is in hand."""
     namespace: NamespaceSettings = NamespaceSettings()
 
 

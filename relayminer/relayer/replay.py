@@ -109,7 +109,10 @@ class ReplayGuard:
             return
         try:
             is_new = await self._log.remember(
-                relay.session_id, relay.once, ttl_seconds=self._remember_seconds
+                relay.supplier,
+                relay.session_id,
+                relay.once,
+                ttl_seconds=self._remember_seconds,
             )
         except StateError as error:
             raise UnavailableError("relay log unavailable", "log_unavailable") from error

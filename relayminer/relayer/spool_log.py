@@ -66,13 +66,14 @@ class StoreWatch:
 
     @property
     def is_away(self) -> bool:
-        """Not connected, or it did not do what it was asked and nobody has heard from it since."""
-        return self._reason is not None or not self._store.is_connected
+        """Not connected, full, or it failed at what it was asked and was not heard from since."""
+        store = self._store
+        return self._reason is not None or store.pressure is not None or not store.is_connected
 
     @property
     def reason(self) -> str:
         """Why it is away."""
-        return self._reason or "the store is not reached"
+        return self._reason or self._store.pressure or "the store is not reached"
 
     def failed(self, error: StateError) -> None:
         """A relay was not confirmed."""

@@ -118,12 +118,12 @@ class Replayer:
                 await trio.sleep(FAILURE_PAUSE_SECONDS)
 
     async def replay(self, spool: Spool) -> None:
-        """Everything that is spooled into the log.
+        """Everything that is spooled into the log, as long as the store has room for it.
 
         Raises:
             StateError, OSError: some of it is still spooled.
         """
-        while (segment := await spool.oldest()) is not None:
+        while self._store.pressure is None and (segment := await spool.oldest()) is not None:
             logged = await self._replay_segment(spool, segment)
             await spool.done(segment)
             self._log.info("spool_replayed", relays=logged, left=spool.relays)

@@ -15,12 +15,14 @@ import attrs
 import hiredis
 import structlog
 import trio
+from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from relayminer.state.connection import Argument, pack
-from relayminer.state.errors import NOT_THE_PRIMARY, StoreAwayError, refusal_code
+from relayminer.state.errors import NOT_THE_PRIMARY, StoreAwayError, StoreReplyError, refusal_code
 from relayminer.state.link import Link
 from relayminer.state.places import FixedPlace
 
@@ -201,9 +203,12 @@ class Cluster:
 
         Raises:
             StoreAwayError, StoreFullError: as `Link.submit`.
+            StoreReplyError: its keys are in several slots.
         """
-        slot = next((one for one in map(slot_of, wrapped) if one is not None), None)
-        return await self._send(wrapped, slot, self._deadline(timeout_seconds))
+        slots = {slot for slot in map(slot_of, wrapped) if slot is not None}
+        if len(slots) > 1:
+            raise StoreReplyError("CROSSSLOT keys of a transaction are in several slots")
+        return await self._send(wrapped, next(iter(slots), None), self._deadline(timeout_seconds))
 
     def _deadline(self, timeout_seconds: float | None) -> float:
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
@@ -352,6 +357,8 @@ class Cluster:
                 socket_timeout=seconds,
                 socket_connect_timeout=seconds,
                 protocol=2,
+                # A node that is away is not waited for: there are others, and another try.
+                retry=Retry(NoBackoff(), 0),
                 require_full_coverage=False,
                 **self._location.tls_options,
             )

@@ -174,7 +174,8 @@ async def knows_command(connection: RawConnection, name: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    # Trio's own errors have no words; what caused them has, such as a certificate that is refused.
+    return str(error) or str(error.__cause__ or "") or type(error).__name__
 
 
 class DedicatedConnection:

@@ -53,6 +53,10 @@ class StoreRefusesWritesError(StoreReplyError):
     """
 
 
+class StoreUnsafeError(StateError):
+    """The server is set up so that it may lose what it has confirmed; the text says the remedy."""
+
+
 class StoreStartError(StateError):
     """The embedded server cannot be started, adopted or stopped; the text says what to do."""
 

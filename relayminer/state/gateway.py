@@ -45,6 +45,8 @@ class Redis:
     Attributes:
         location: what the URL says.
         command_timeout_seconds: how long a command may take that says nothing else.
+        pressure: why nothing more should be put into the store; None while there is room
+            (`ServerWatch` looks).
     """
 
     name = "store gateway"
@@ -59,6 +61,7 @@ class Redis:
         settings = settings or RedisSettings()
         self.location: Final[Location] = parse_location(url)
         self.command_timeout_seconds: Final = settings.command_timeout_seconds
+        self.pressure: str | None = None
         self._timeout_seconds = settings.command_timeout_seconds
         self._backoff = Backoff(settings.reconnect_backoff_max_seconds, jitter)
         self._sentinel: SentinelPlace | None = None
@@ -222,6 +225,14 @@ class Redis:
                     yield keys
                 if int(cursor) == 0:
                     break
+
+    async def on_every_server(self, *command: Argument) -> list[Any]:
+        """One command to the primary, or to every primary of a cluster, and their replies.
+
+        Raises what `command` raises.
+        """
+        packed = pack(command)
+        return [checked(await link.submit(packed, 1, None)) for link in self._links()]
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[DedicatedConnection]:

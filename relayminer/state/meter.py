@@ -111,7 +111,7 @@ class MeterStore:
             CREATE,
             (
                 *self._keys(meta.session_id, meta.supplier_address),
-                self._names.meter_active_sessions_key,
+                self._names.meter_active_sessions_of(meta.supplier_address),
             ),
             (
                 meter_meta_json(stamped),
@@ -166,7 +166,7 @@ class MeterStore:
                 ("DEL", *self._keys(session_id, supplier)),
                 (
                     "SREM",
-                    self._names.meter_active_sessions_key,
+                    self._names.meter_active_sessions_of(supplier),
                     cleanup_payload(session_id, supplier),
                 ),
             ]

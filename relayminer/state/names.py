@@ -21,6 +21,12 @@ class CoreNames:
     """Names of caches, streams, events and suppliers."""
 
     namespace: NamespaceSettings = attrs.field(factory=NamespaceSettings)
+    hash_tags: bool = False
+    """Whether keys that meet in one script get a hash tag, as a cluster needs it."""
+
+    def tag(self, part: str) -> str:
+        """A part of a name; with hash tags the one that says in which slot the key is."""
+        return f"{{{part}}}" if self.hash_tags else part
 
     @property
     def base(self) -> str:
@@ -195,7 +201,7 @@ class CoreNames:
     @property
     def suppliers_registry_prefix(self) -> str:
         """Prefix of registry entries, without the separator."""
-        return f"{self.base}:suppliers"
+        return f"{self.base}:{self.tag('suppliers')}"
 
     def suppliers_registry_key(self, supplier: str) -> str:
         """Registry entry of a supplier (JSON)."""
@@ -213,7 +219,7 @@ class CoreNames:
 
     def stream_key(self, supplier: str) -> str:
         """The relay log of a supplier."""
-        return f"{self.stream_prefix}:{supplier}"
+        return f"{self.stream_prefix}:{self.tag(supplier)}"
 
     @property
     def consumer_group(self) -> str:
@@ -230,6 +236,11 @@ class KeyNames(CoreNames):
         """Set of `session|supplier` that are being metered."""
         return f"{self.base}:{self.namespace.meter_prefix}:active_sessions"
 
+    def meter_active_sessions_of(self, supplier: str) -> str:
+        """The same set; with hash tags each supplier has its own."""
+        slot = f":{self.tag(supplier)}" if self.hash_tags else ""
+        return f"{self.meter_active_sessions_key}{slot}"
+
     @property
     def meter_cleanup_channel(self) -> str:
         """Channel on which miners tell that a session's meter may go."""
@@ -241,11 +252,11 @@ class KeyNames(CoreNames):
 
     def meter_meta_key(self, session_id: str, supplier: str, prefix: str | None = None) -> str:
         """What a session's budget was computed from; `meter` is literal here (state 1.3)."""
-        return f"{prefix or self.base}:meter:{session_id}:{supplier}:meta"
+        return f"{prefix or self.base}:meter:{session_id}:{self.tag(supplier)}:meta"
 
     def meter_consumed_key(self, session_id: str, supplier: str, prefix: str | None = None) -> str:
         """How much of a session's budget is spent, in uPOKT."""
-        return f"{prefix or self.base}:meter:{session_id}:{supplier}:consumed"
+        return f"{prefix or self.base}:meter:{session_id}:{self.tag(supplier)}:consumed"
 
     @property
     def miner_active_set_key(self) -> str:
@@ -258,12 +269,12 @@ class KeyNames(CoreNames):
 
     def miner_claim_key(self, supplier: str) -> str:
         """The lease of a supplier; its value is the owner's id."""
-        return f"{self.miner_prefix}:claim:{supplier}"
+        return f"{self.miner_prefix}:claim:{self.tag(supplier)}"
 
     @property
     def global_leader_key(self) -> str:
         """The lease of leadership; its value is the leader's id."""
-        return f"{self.miner_prefix}:global_leader"
+        return f"{self.miner_prefix}:{self.tag('global_leader')}"
 
     @property
     def miner_leader_prefix(self) -> str:
@@ -286,22 +297,25 @@ class KeyNames(CoreNames):
 
     def miner_session_key(self, supplier: str, session_id: str) -> str:
         """The record of a session (hash)."""
-        return f"{self.miner_sessions_prefix}:{supplier}:{session_id}"
+        return f"{self.miner_sessions_prefix}:{self.tag(supplier)}:{session_id}"
 
     def miner_sessions_index_key(self, supplier: str) -> str:
         """Set of the ids of a supplier's sessions."""
-        return f"{self.miner_sessions_prefix}:{supplier}:index"
+        return f"{self.miner_sessions_prefix}:{self.tag(supplier)}:index"
 
     def miner_session_state_index_key(self, supplier: str, state: str) -> str:
         """Set of the ids of a supplier's sessions in `state`."""
-        return f"{self.miner_sessions_prefix}:{supplier}:state:{state}"
+        return f"{self.miner_sessions_prefix}:{self.tag(supplier)}:state:{state}"
 
     def rebroadcast_key(self, phase: str, supplier: str, session_end_height: int) -> str:
-        """Messages to send again until they are on chain (hash); the braces are literal."""
-        return f"{self.miner_prefix}:rebroadcast:{{{phase}}}:{supplier}:{session_end_height}"
+        """Messages to send again until they are on chain (hash); Go's braces are literal."""
+        first = phase if self.hash_tags else f"{{{phase}}}"
+        return f"{self.miner_prefix}:rebroadcast:{first}:{self.tag(supplier)}:{session_end_height}"
 
-    def rebroadcast_index_key(self, phase: str) -> str:
-        """Set of `supplier:session end` with such messages; the braces are literal."""
+    def rebroadcast_index_key(self, phase: str, supplier: str = "") -> str:
+        """Set of `supplier:session end` with such messages; with hash tags one per supplier."""
+        if self.hash_tags:
+            return f"{self.miner_prefix}:rebroadcast:{phase}:{self.tag(supplier)}:index"
         return f"{self.miner_prefix}:rebroadcast:{{{phase}}}:index"
 
     @property
@@ -311,40 +325,40 @@ class KeyNames(CoreNames):
 
     def smst_nodes_key(self, supplier: str, session_id: str) -> str:
         """Nodes of a trie (hash: hex digest to preimage)."""
-        return f"{self.smst_nodes_prefix}{supplier}:{session_id}:nodes"
+        return f"{self.smst_nodes_prefix}{self.tag(supplier)}:{session_id}:nodes"
 
     def smst_root_key(self, supplier: str, session_id: str) -> str:
         """The claimed root, 48 bytes; its presence means that the trie is sealed."""
-        return f"{self.smst_nodes_prefix}{supplier}:{session_id}:root"
+        return f"{self.smst_nodes_prefix}{self.tag(supplier)}:{session_id}:root"
 
     def smst_live_root_key(self, supplier: str, session_id: str) -> str:
         """The root of the last checkpoint, 48 bytes."""
-        return f"{self.smst_nodes_prefix}{supplier}:{session_id}:live_root"
+        return f"{self.smst_nodes_prefix}{self.tag(supplier)}:{session_id}:live_root"
 
     def smst_stats_key(self, supplier: str, session_id: str) -> str:
         """`count:sum` of the claimed root in decimal."""
-        return f"{self.smst_nodes_prefix}{supplier}:{session_id}:stats"
+        return f"{self.smst_nodes_prefix}{self.tag(supplier)}:{session_id}:stats"
 
     @property
     def smst_nodes_pattern(self) -> str:
         """The nodes of every trie."""
-        return self.smst_nodes_key("*", "*")
+        return f"{self.smst_nodes_prefix}*:*:nodes"
 
     def smst_session_nodes_pattern(self, session_id: str) -> str:
         """The nodes of a session's tries, whoever the supplier."""
-        return self.smst_nodes_key("*", session_id)
+        return f"{self.smst_nodes_prefix}*:{session_id}:nodes"
 
     def smst_session_all_pattern(self, supplier: str, session_id: str) -> str:
         """Every key of one trie."""
-        return f"{self.smst_nodes_prefix}{supplier}:{session_id}:*"
+        return f"{self.smst_nodes_prefix}{self.tag(supplier)}:{session_id}:*"
 
     def tx_track_key(self, supplier: str, session_end_height: int, session_id: str) -> str:
         """What was submitted for a session (JSON)."""
-        return f"{self.base}:tx:track:{supplier}:{session_end_height}:{session_id}"
+        return f"{self.base}:tx:track:{self.tag(supplier)}:{session_end_height}:{session_id}"
 
     def tx_track_pattern(self, supplier: str) -> str:
         """Every submission record of a supplier."""
-        return f"{self.base}:tx:track:{supplier}:*"
+        return f"{self.base}:tx:track:{self.tag(supplier)}:*"
 
     @property
     def tx_track_all_pattern(self) -> str:
@@ -372,11 +386,11 @@ class KeyNames(CoreNames):
 
     def ledger_key(self, supplier: str) -> str:
         """A supplier's append-only ledger (stream)."""
-        return f"{self.base}:ledger:{supplier}"
+        return f"{self.base}:ledger:{self.tag(supplier)}"
 
     def ledger_ids_key(self, supplier: str) -> str:
         """Record id to stream entry id of a ledger (hash)."""
-        return f"{self.base}:ledger:{supplier}:ids"
+        return f"{self.base}:ledger:{self.tag(supplier)}:ids"
 
     @property
     def last_block_key(self) -> str:
@@ -385,19 +399,20 @@ class KeyNames(CoreNames):
 
     def smst_damage_key(self, supplier: str, session_id: str, what: str) -> str:
         """A damaged trie's `nodes` and `roots` that were kept aside, and those `rebuilt` for it."""
-        return f"{self.base}:relayminer:damaged:{supplier}:{session_id}:{what}"
+        return f"{self.base}:relayminer:damaged:{self.tag(supplier)}:{session_id}:{what}"
 
     def dead_letter_key(self, supplier: str) -> str:
         """Log entries that could not be used (stream)."""
-        return f"{self.base}:dead_letters:{supplier}"
+        return f"{self.base}:dead_letters:{self.tag(supplier)}"
 
-    def relay_replay_key(self, session_id: str) -> str:
-        """Set of the request hashes that a session has answered."""
-        return f"{self.base}:replays:{session_id}"
+    def relay_replay_key(self, session_id: str, supplier: str) -> str:
+        """Set of the request hashes that a session has answered; beside the log it is fed with."""
+        slot = f"{self.tag(supplier)}:" if self.hash_tags else ""
+        return f"{self.base}:replays:{slot}{session_id}"
 
     def logged_key(self, supplier: str, session_id: str) -> str:
         """How many relays of a session were logged, as relayers counted them."""
-        return f"{self.base}:relayminer:logged:{supplier}:{session_id}"
+        return f"{self.base}:relayminer:logged:{self.tag(supplier)}:{session_id}"
 
     @property
     def settled_heights_key(self) -> str:

@@ -9,7 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from relayminer.state.errors import StoreAwayError
@@ -74,6 +76,8 @@ class SentinelPlace:
                 "socket_timeout": timeout_seconds,
                 "socket_connect_timeout": timeout_seconds,
                 "protocol": 2,
+                # A Sentinel that is away is not waited for: there are others, and another try.
+                "retry": Retry(NoBackoff(), 0),
                 **login,
                 **location.tls_options,
             },

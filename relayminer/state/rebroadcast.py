@@ -113,9 +113,13 @@ class RebroadcastStore:
                 self._redis, DELETE, fence, self._keys(phase, group), [group.member, *some]
             )
 
-    async def groups(self, phase: str) -> list[Group]:
-        """Every group of the phase's index; a name of another form is left out."""
-        members = await self._redis.command("SMEMBERS", self._names.rebroadcast_index_key(phase))
+    async def groups(self, phase: str, supplier: str = "") -> list[Group]:
+        """Every group of the phase's index; a name of another form is left out.
+
+        With hash tags each supplier has an index of its own: `supplier` says whose.
+        """
+        index = self._names.rebroadcast_index_key(phase, supplier)
+        members = await self._redis.command("SMEMBERS", index)
         groups = []
         for member in sorted(members):
             # An address has no colon; the Go reader splits at the last one all the same.
@@ -140,5 +144,5 @@ class RebroadcastStore:
         names = self._names
         return [
             names.rebroadcast_key(phase, group.supplier, group.session_end_height),
-            names.rebroadcast_index_key(phase),
+            names.rebroadcast_index_key(phase, group.supplier),
         ]

@@ -83,18 +83,20 @@ class RelayLog:
         """
         entry_id: bytes | None = await self._redis.script(
             APPEND_ONCE,
-            (self._stream(supplier), self._names.relay_replay_key(session_id)),
+            (self._stream(supplier), self._names.relay_replay_key(session_id, supplier)),
             (mined, request_hash, ttl_seconds),
         )
         return entry_id
 
-    async def remember(self, session_id: str, request_hash: bytes, *, ttl_seconds: int) -> bool:
+    async def remember(
+        self, supplier: str, session_id: str, request_hash: bytes, *, ttl_seconds: int
+    ) -> bool:
         """Remembers a request as `append_once` does, without an entry; False for a replay.
 
         Raises:
             StateError: it may or may not be remembered.
         """
-        key = self._names.relay_replay_key(session_id)
+        key = self._names.relay_replay_key(session_id, supplier)
         added, _ = await self._redis.transaction(
             [("SADD", key, request_hash), ("EXPIRE", key, ttl_seconds)]
         )
@@ -114,7 +116,8 @@ class RelayLog:
         commands = [
             (
                 *("EVALSHA", APPEND_ONCE.digest, 2),
-                *(self._stream(one.supplier), self._names.relay_replay_key(one.session_id)),
+                self._stream(one.supplier),
+                self._names.relay_replay_key(one.session_id, one.supplier),
                 *(one.mined, one.relay_hash, ttl_seconds),
             )
             for one in entries

@@ -129,7 +129,7 @@ async def test_a_replay_is_logged_once(redis: Redis) -> None:
     assert await append("one") is None
     assert await append("two") is not None
     assert await log.length("a") == 2
-    assert 0 < await redis.command("TTL", NAMES.relay_replay_key("one")) <= 60
+    assert 0 < await redis.command("TTL", NAMES.relay_replay_key("one", "a")) <= 60
 
 
 async def test_trimming_is_by_age(redis: Redis) -> None:

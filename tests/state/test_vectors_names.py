@@ -44,7 +44,7 @@ def test_our_own_names_stay_out_of_the_golden_patterns() -> None:
         names.ledger_ids_key("s"),
         names.last_block_key,
         names.dead_letter_key("s"),
-        names.relay_replay_key("s"),
+        names.relay_replay_key("s", "a"),
     ]
     prefixes = [
         names.smst_nodes_prefix,
