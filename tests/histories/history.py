@@ -287,7 +287,6 @@ async def _history(
                 batch_entries=plan.batch_entries,
                 max_messages_per_transaction=plan.max_messages,
                 reconcile_interval_seconds=60.0,
-                claim_idle_seconds=plan.claim_idle_seconds,
             ),
             names=names,
             block_time_seconds=BLOCK_SECONDS,

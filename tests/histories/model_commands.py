@@ -56,7 +56,8 @@ def _mget(space: Keyspace, *keys: bytes) -> Reply:
 
 
 def _increase(space: Keyspace, key: bytes, amount: bytes = b"1", sign: int = 1) -> Reply:
-    value = whole(space.get(key, bytes) or b"0") + sign * whole(amount)
+    change = sign * whole(amount)
+    value = whole(space.get(key, bytes) or b"0") + change
     space.values[key] = number(value)
     return value
 
@@ -174,12 +175,13 @@ def _hkeys(space: Keyspace, key: bytes) -> Reply:
 
 
 def _hincrby(space: Keyspace, key: bytes, field: bytes, amount: bytes) -> Reply:
+    change = whole(amount)
     stored = space.get(key, Hash) or Hash()
     try:
         value = whole(stored.get(field, b"0"))
     except ReplyError:
         raise ReplyError("ERR hash value is not an integer") from None
-    value += whole(amount)
+    value += change
     space.make(key, Hash)[field] = number(value)
     return value
 

@@ -52,7 +52,6 @@ class Plan:
     batch_entries: int
     max_messages: int
     weather: Weather
-    claim_idle_seconds: float = 5.0
 
 
 def plan_of(seed: int) -> Plan:
