@@ -49,7 +49,7 @@ async def reading(settings: Settings, *, with_chain: bool = True) -> AsyncIterat
     Raises:
         StoreSilentError, StateError: the store is not to be had.
     """
-    names = KeyNames(settings.redis.namespace)
+    names = KeyNames(settings.redis.namespace, settings.redis.hash_tags)
     async with open_store(settings.redis, settings.home) as url, trio.open_nursery() as nursery:
         redis = Redis(url, settings.redis)
         await nursery.start(redis.run)
