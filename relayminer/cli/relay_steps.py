@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import trio
 from attrs import define, field, frozen
 
-from relayminer.devnet.gateway import Gateway
-from relayminer.devnet.http_client import HttpClient
-from relayminer.devnet.info import Party, read_info
-from relayminer.errors import RelayMinerError
-from relayminer.gateway.chain import GatewayChain, OpenSession
-from relayminer.gateway.relays import jsonrpc_payload
-from relayminer.keys.files import Found, parse_hex_key, read_secret_file, read_yaml
+from relayminer.cli.relay_options import RelayInputError, RelayOptions
+from relayminer.cli.relay_sender import Sender, sender_of
+from relayminer.gateway.asking import Asking, Verdict, ask
+from relayminer.gateway.chain import GatewayChain
+from relayminer.gateway.errors import GatewayError
+from relayminer.gateway.modes import STREAM, Question, dialer, mode_named, payload_of
+from relayminer.gateway.relays import sign_relay
 from relayminer.protocol.address import address_of
 from relayminer.protocol.codec import decode
+from relayminer.protocol.errors import ProtocolError
 from relayminer.protocol.pb import service_pb2
 from relayminer.protocol.relay import request_hash
-from relayminer.protocol.signature import SigningKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Sequence
 
-    from relayminer.devnet.gateway import RelayRecord
+    from relayminer.gateway.chain import OpenSession
 
 MAX_SHOWN_CHARACTERS = 500
-
-
-class RelayInputError(RelayMinerError):
-    """What was asked for cannot be sent."""
-
-
-@frozen(kw_only=True)
-class RelayOptions:
-    """What the command line says; empty texts mean the default."""
-
-    service: str
-    devnet_home: Path
-    node: str
-    application: str
-    keys_file: Path | None
-    supplier: str
-    url: str
-    method: str
-    params: Any
-    timeout: float
 
 
 @frozen
@@ -59,13 +40,19 @@ class Step:
 
 @define
 class Outcome:
-    """All steps that were taken, and how it ended."""
+    """All steps that were taken, and how it ended.
+
+    Attributes:
+        latency_seconds: of the network and the relayer: neither signing nor checking.
+        batches: how many pieces a stream had.
+    """
 
     steps: list[Step] = field(factory=list)
     ok: bool = False
     error: str = ""
     body: str = ""
     latency_seconds: float = 0.0
+    batches: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -74,6 +61,7 @@ class Outcome:
             "error": self.error,
             "body": self.body,
             "latency_ms": round(self.latency_seconds * 1000, 3),
+            "batches": self.batches,
             "steps": [
                 {"title": step.title, "ok": step.ok, "details": list(step.details)}
                 for step in self.steps
@@ -81,14 +69,40 @@ class Outcome:
         }
 
 
-@frozen
-class Sender:
-    """Who sends, and where the chain is."""
+def question_of(options: RelayOptions) -> Question:
+    """What the backend is asked."""
+    return Question(
+        method=options.method,
+        params=options.params,
+        body=options.payload,
+        http_method=options.http_method,
+        path=options.path,
+        batches=options.batches,
+    )
 
-    node: str
-    service: str
-    application: str
-    key: SigningKey = field(repr=False)
+
+@asynccontextmanager
+async def chain_of(sender: Sender) -> AsyncIterator[GatewayChain | None]:
+    """The sender's chain; None for simulated relays."""
+    if not sender.node:
+        yield None
+        return
+    async with GatewayChain(sender.node, tls=sender.tls) as chain:
+        yield chain
+
+
+def suppliers_of(session: OpenSession, wanted: str) -> list[str]:
+    """Whom to ask: the one that is wanted, else all of the session.
+
+    Raises:
+        RelayInputError: nobody.
+    """
+    if wanted and wanted in session.endpoints:
+        return [wanted]
+    if wanted or not session.endpoints:
+        there = ", ".join(session.endpoints) or "nobody"
+        raise RelayInputError(f"{wanted or 'no supplier'} has no endpoint in this session: {there}")
+    return list(session.endpoints)
 
 
 async def send_one(options: RelayOptions) -> Outcome:
@@ -96,112 +110,99 @@ async def send_one(options: RelayOptions) -> Outcome:
 
     Raises:
         RelayInputError: keys or names are missing.
-        DevnetError: no devnet where one was expected, or the chain refused a question.
+        DevnetError: no devnet where one was expected.
+        GatewayError: the chain refused a question.
     """
-    sender = sender_of(options)
+    sender, mode = sender_of(options), mode_named(options.mode)
     outcome = Outcome()
-    async with GatewayChain(sender.node) as chain, HttpClient() as http:
-        session = await chain.open_session(sender.service, sender.application)
-        outcome.steps.append(_session_step(session))
-        supplier = options.supplier or next(iter(session.endpoints), "")
-        if supplier not in session.endpoints:
-            there = ", ".join(session.endpoints) or "nobody"
-            raise RelayInputError(
-                f"{supplier or 'no supplier'} has no JSON-RPC endpoint in this session: {there}"
-            )
-        outcome.steps.append(_ring_step(session, sender))
-        gateway = Gateway(sender.key, http, timeout_seconds=options.timeout)
-        payload = jsonrpc_payload(options.method, options.params)
-        signed = gateway.sign(session, supplier, payload)
-        outcome.steps.append(_signature_step(signed, payload, sender))
-        url = options.url or session.endpoints[supplier].url
-        record = await gateway.send(session, supplier, signed, url=options.url)
-    outcome.steps.extend(_answer_steps(record, url, supplier, len(signed)))
-    outcome.ok, outcome.error = record.ok, record.error
-    outcome.body = record.body.decode("utf-8", "replace")[:MAX_SHOWN_CHARACTERS]
-    outcome.latency_seconds = record.latency_seconds
+    async with chain_of(sender) as chain:
+        session = await sender.open_session(chain)
+    outcome.steps.append(_session_step(session, is_simulated=not sender.node))
+    supplier = suppliers_of(session, sender.supplier)[0]
+    outcome.steps.append(_ring_step(session, sender))
+    payload = payload_of(mode, question_of(options))
+    signed = sign_relay(session.header, supplier, payload, session.ring, sender.key)
+    outcome.steps.append(_signature_step(signed, payload, sender))
+    asking = ask(
+        mode,
+        session,
+        supplier,
+        url=sender.url,
+        simulation_key_id=options.sim_key_id,
+        timeout_seconds=options.timeout,
+    )
+    await _exchange(asking, signed, outcome, options.timeout)
     return outcome
 
 
-def sender_of(options: RelayOptions) -> Sender:
-    """Who sends: a devnet's accounts, or those of a key file against a real chain."""
-    if not options.node:
-        return _devnet_sender(options)
-    if options.keys_file is None:
-        raise RelayInputError("--node needs --keys-file: a relay is signed with a real key")
-    application, gateway = _keys_of(options.keys_file)
-    if application is None and not options.application:
-        raise RelayInputError(
-            "name the application: --application pokt1..., or its key in the file"
-        )
-    key = gateway or application
-    if key is None:
-        raise RelayInputError(f"{options.keys_file} has no key to sign with")
-    if not options.service:
-        raise RelayInputError("--node needs --service")
-    address = options.application or (application.address if application else "")
-    return Sender(options.node, options.service, address, key)
+async def _exchange(asking: Asking, signed: bytes, outcome: Outcome, seconds: float) -> None:
+    """Ask, and judge all that comes within the time."""
+    verdicts: list[Verdict] = []
+    sent = f"{asking.mode.name} to {asking.to.url}, {len(signed)} bytes, supplier {asking.supplier}"
+    async with dialer() as dial:
+        try:
+            with trio.move_on_after(seconds) as patience:
+                async with aclosing(asking.answers(dial, signed)) as answers:
+                    await _listen(asking, answers, verdicts, outcome)
+            if patience.cancelled_caught and not verdicts:
+                outcome.error = f"no answer within {seconds:g} s"
+        except (GatewayError, ProtocolError) as problem:
+            outcome.error = str(problem)
+    if outcome.batches:
+        outcome.steps.append(Step("the relayer answers", ok=True, details=[sent]))
+    if outcome.error:
+        outcome.steps.append(_failure_step(sent, outcome))
+    else:
+        _judge(verdicts, outcome, is_stream=asking.mode.name == STREAM)
 
 
-def _devnet_sender(options: RelayOptions) -> Sender:
-    info = read_info(options.devnet_home)
-    service = options.service or info.service_ids[0]
-    named: list[Party] = [
-        party
-        for party in info.applications
-        if (party.address == options.application if options.application else True)
-        and service in party.service_ids
-    ]
-    if not named:
-        raise RelayInputError(
-            f"no application of this devnet is staked for {service!r}: services are"
-            f" {', '.join(info.service_ids)}"
-        )
-    signer = info.gateways[0] if info.gateways else named[0]
-    return Sender(info.grpc_url, service, named[0].address, SigningKey(signer.secret))
+async def _listen(
+    asking: Asking, answers: AsyncIterator[bytes], verdicts: list[Verdict], outcome: Outcome
+) -> None:
+    began = trio.current_time()
+    async for answer in answers:
+        outcome.latency_seconds = trio.current_time() - began
+        outcome.batches += 1
+        verdicts.append(asking.judge(answer))
 
 
-def _keys_of(path: Path) -> tuple[SigningKey | None, SigningKey | None]:
-    """The application's and the gateway's key of a client key file (crypto.md 2.9)."""
-    found = Found()
-    data = read_secret_file(path, found)
-    document = read_yaml(path, data, found) if data is not None else None
-    fields = document if isinstance(document, dict) else {}
-    application = _only_key(path, fields, ("applications",), found)
-    gateway = _only_key(path, fields, ("gateway", "gateways"), found)
-    if found.problems:
-        raise RelayInputError("; ".join(found.problems))
-    return application, gateway
+def _judge(verdicts: Sequence[Verdict], outcome: Outcome, *, is_stream: bool) -> None:
+    title = "the answer is the supplier's: session, signature and payload hash are right"
+    if is_stream:
+        sizes = ", ".join(str(len(verdict.body)) for verdict in verdicts[:20])
+        detail = f"{len(verdicts)} batches of {sizes}{' ...' if len(verdicts) > 20 else ''} bytes"  # noqa: PLR2004 - a line's worth
+        outcome.steps.append(Step(f"each {title.removeprefix('the ')}", ok=True, details=[detail]))
+    else:
+        outcome.steps.append(Step(title, ok=True))
+    complaints = [verdict.complaint for verdict in verdicts if verdict.complaint]
+    body = b"".join(verdict.body for verdict in verdicts)
+    outcome.error = complaints[0] if complaints else ""
+    outcome.ok = not complaints
+    outcome.body = body.decode("utf-8", "replace")[:MAX_SHOWN_CHARACTERS]
+    details = [f"status {verdicts[0].status}, {len(body)} bytes", *complaints[:1]]
+    outcome.steps.append(Step("the backend answers", ok=outcome.ok, details=details))
 
 
-def _only_key(
-    path: Path, fields: dict[str, Any], names: tuple[str, ...], found: Found
-) -> SigningKey | None:
-    """The one key under `names`, each a text or a list; None when there is none."""
-    entries: list[Any] = []
-    for name in names:
-        value = fields.get(name) or []
-        entries += value if isinstance(value, list) else [value]
-    if not entries:
-        return None
-    if len(entries) > 1:
-        found.problems.append(f"{path}: more than one key under {' and '.join(names)}")
-    entry = entries[0]
-    # White space first, then the prefix in either case: other than in a supplier's key file.
-    text = entry.strip().removeprefix("0X") if isinstance(entry, str) else entry
-    return parse_hex_key(f"{path}: {names[0]}", text, found)
+def _failure_step(sent: str, outcome: Outcome) -> Step:
+    if outcome.batches:
+        return Step("the answer is the supplier's", ok=False, details=[outcome.error])
+    remedy = "is `relayminer run` up there, serving this service with this supplier's key?"
+    return Step("the relayer answers", ok=False, details=(sent, outcome.error, remedy))
 
 
-def _session_step(session: OpenSession) -> Step:
+def _session_step(session: OpenSession, *, is_simulated: bool) -> Step:
     header = session.header
     start, end = header.session_start_block_height, header.session_end_block_height
+    title = "the chain says which suppliers serve this application now"
+    if is_simulated:
+        title = "a simulated session: no chain knows it, the relayer has pinned the application"
     return Step(
-        "the chain says which suppliers serve this application now",
+        title,
         ok=True,
         details=(
             f"service {header.service_id}, application {header.application_address}",
             f"session {header.session_id}, blocks {start} to {end}",
-            f"{len(session.endpoints)} suppliers with a JSON-RPC endpoint",
+            f"{len(session.endpoints)} suppliers with an endpoint",
         ),
     )
 
@@ -226,26 +227,8 @@ def _signature_step(signed: bytes, payload: bytes, sender: Sender) -> Step:
         "the request is signed with the ring",
         ok=True,
         details=(
-            f"payload {len(payload)} bytes: a POST with the JSON-RPC call",
+            f"payload {len(payload)} bytes",
             f"signed hash {request_hash(request).hex()}",
             f"ring signature {len(request.meta.signature)} bytes, key of {sender.key.address}",
         ),
     )
-
-
-def _answer_steps(record: RelayRecord, url: str, supplier: str, size: int) -> list[Step]:
-    sent = f"POST {url}, {size} bytes, to supplier {supplier}"
-    if not record.ok and not record.status:
-        remedy = "is `relayminer run` up there, serving this service with this supplier's key?"
-        return [Step("the relayer answers", ok=False, details=(sent, record.error, remedy))]
-    return [
-        Step("the relayer answers", ok=True, details=(sent,)),
-        Step(
-            "the answer is the supplier's: session, signature and payload hash are right", ok=True
-        ),
-        Step(
-            "the backend answers",
-            ok=record.ok,
-            details=(f"HTTP status {record.status}, {len(record.body)} bytes",),
-        ),
-    ]

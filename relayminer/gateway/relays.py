@@ -10,13 +10,16 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from coincurve import PublicKey
+
 from relayminer.gateway.errors import GatewayError
+from relayminer.protocol.address import address_of
 from relayminer.protocol.codec import decode, encode
 from relayminer.protocol.errors import ProtocolError
 from relayminer.protocol.pb import http_pb2, service_pb2
 from relayminer.protocol.relay import check_response, request_hash, response_hash
 from relayminer.protocol.ring import sign_ring
-from relayminer.protocol.signature import verify_signature
+from relayminer.protocol.signature import SIGNATURE_LENGTH, verify_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,6 +101,31 @@ def opened(data: bytes, header: SessionHeader, signed_by: Callable[[bytes, bytes
 def key_check(public_key: bytes) -> Callable[[bytes, bytes], bool]:
     """Whether a signature is of this key (33 bytes)."""
     return lambda digest, signature: verify_signature(public_key, digest, signature)
+
+
+def address_check(address: str) -> Callable[[bytes, bytes], bool]:
+    """Whether a signature is of the key behind this address, which nobody has told us.
+
+    A signature and what it signs give the four keys that it may be of; the right one has the
+    address. It is remembered, so this costs once.
+    """
+    found: list[Callable[[bytes, bytes], bool]] = []
+
+    def check(digest: bytes, signature: bytes) -> bool:
+        if not found and len(signature) == SIGNATURE_LENGTH:
+            for recovery in range(4):
+                try:
+                    key = PublicKey.from_signature_and_message(
+                        signature + bytes((recovery,)), digest
+                    ).format()
+                except Exception:  # noqa: BLE001, S112 - coincurve raises bare Exceptions: not this one
+                    continue
+                if address_of(key) == address:
+                    found.append(key_check(key))
+                    break
+        return bool(found) and found[0](digest, signature)
+
+    return check
 
 
 def judge_http(payload: bytes) -> tuple[int, bytes, str]:

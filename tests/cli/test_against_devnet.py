@@ -161,11 +161,34 @@ async def test_a_relay_is_sent_explained_and_served(tmp_path: Path) -> None:
         outcome = json.loads(served.out)
         assert outcome["ok"], outcome
         assert json.loads(outcome["body"])["result"].startswith("0x")
+        await loads(relay, running)
         refused = await relayminer(*relay, "--service", "nothing")
         assert "no application of this devnet is staked" in refused.err
         node.send_signal(signal.SIGTERM)
         with trio.fail_after(40):
             assert await node.wait() == 0
+
+
+async def loads(relay: tuple[str, ...], running: Devnet) -> None:
+    """A load test over all suppliers, its report, and its exit codes."""
+    many = (*relay, "--load-test", "-n", "300", "--concurrency", "4", "--all-suppliers")
+    ended = await relayminer(*many, "--rps", "600", "--json")
+    assert ended.code == 0, ended.out + ended.err
+    report = json.loads(ended.out)
+    assert (report["total"], report["successful"], report["errors"]) == (300, 300, 0)
+    assert set(report["suppliers"]) == {one.address for one in running.info.suppliers}
+    assert sum(one["total"] for one in report["suppliers"].values()) == 300
+    times = report["latency_ms"]
+    assert times["min"] <= times["p50"] <= times["p99"] <= times["max"]
+    nobody = (*relay, "--load-test", "-n", "20", "--url", "http://127.0.0.1:1")
+    for more, code in (((), 1), (("--min-success", "0"), 0)):
+        ended = await relayminer(*nobody, *more)
+        assert ended.code == code
+        assert "success rate" in ended.out
+        assert "20: relayer not reached" in ended.out
+    ended = await relayminer(*relay, "--count", "5")
+    assert ended.code == 1
+    assert "--count needs --load-test" in ended.err
 
 
 async def test_a_relay_can_be_signed_with_keys_of_a_file(tmp_path: Path) -> None:

@@ -45,7 +45,10 @@ def test_help_names_every_command_and_imports_none() -> None:
     assert ast.literal_eval(done.stdout.splitlines()[-1]) == []
 
 
-@pytest.mark.parametrize("name", [*NAMES, "relay jsonrpc"])
+@pytest.mark.parametrize(
+    "name",
+    [*NAMES, *(f"relay {mode}" for mode in ("jsonrpc", "rest", "websocket", "grpc", "stream"))],
+)
 def test_help_of_every_command_shows_an_example(name: str) -> None:
     """Every command can be learned from its help."""
     ended = relayminer(*name.split(), "--help")
