@@ -9,15 +9,19 @@ from pathlib import Path  # noqa: TC003 - attrs resolves annotations at run time
 from attrs import frozen
 
 PARAMS = {
-    "claim_window_open_offset_blocks": 4,
+    "claim_window_open_offset_blocks": 14,
     "claim_window_close_offset_blocks": 24,
     "proof_window_close_offset_blocks": 24,
     "supplier_unbonding_period_sessions": 9,
     "application_unbonding_period_sessions": 9,
     "gateway_unbonding_period_sessions": 9,
 }
-"""Blocks are short here and takeovers are not, so windows have more blocks: 12 seconds each."""
-WINDOW_BLOCKS = 4 + 24 + 24 + 1
+"""Blocks are short here and takeovers are not, so windows have more blocks: 12 seconds each.
+
+What was answered while the store was away reaches the log when it is back and the relayer lives:
+that must be before the claim window opens, 7 seconds after the session's end.
+"""
+WINDOW_BLOCKS = 14 + 24 + 24 + 1
 
 
 @frozen(kw_only=True)
@@ -51,7 +55,7 @@ class ChaosOptions:
     @property
     def trouble_seconds(self) -> float:
         """How long there are troubles: while relays are sent, and into the claims after that."""
-        return self.load_seconds + WINDOW_BLOCKS / 4 * self.block_seconds
+        return self.load_seconds + WINDOW_BLOCKS / 3 * self.block_seconds
 
 
 class Kind(StrEnum):
