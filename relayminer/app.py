@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 
 from relayminer.cache.caches import Caches
 from relayminer.cache.heights import HeightKeeper
-from relayminer.cache.leader import CacheLeader
+from relayminer.cache.leader import CacheLeader, make_leader
 from relayminer.cache.metrics import CacheMetrics
 from relayminer.cache.moment import ChainMoment
 from relayminer.chain.blocks import BlockFollower
@@ -50,6 +50,7 @@ from relayminer.telemetry.control import ControlPlane
 from relayminer.telemetry.health import Health
 from relayminer.telemetry.logs import set_up_logs
 from relayminer.telemetry.metrics import Metrics
+from relayminer.watchdog import Watchdog
 from relayminer.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Foundation:
     caches: Caches
     metrics: Metrics
     health: Health
+    watchdog: Watchdog
     owner: str
 
 
@@ -283,6 +285,7 @@ def _worker_pool(base: Foundation, launch: Launch) -> WorkerPool:
 
 async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerPool | None) -> None:
     """Start what every role needs; returns when the present height is known."""
+    await group.start(base.watchdog)
     await group.start(base.redis)
     await group.start(
         ServerWatch(base.redis, base.settings.redis, health=base.health, metrics=base.metrics)
@@ -315,7 +318,9 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
     moment = ChainMoment(settings.chain.block_time_seconds)
     rpc = RpcNodes(settings.chain, queries.board)
     queries.board.show(metrics)
+    watchdog = Watchdog(metrics)
     health.add("start", lambda: "starting")
+    health.add("loops", watchdog.problem)
     health.add("store", lambda: None if redis.is_connected else "the store is not reached")
     return Foundation(
         settings=settings,
@@ -336,6 +341,7 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
         ),
         metrics=metrics,
         health=health,
+        watchdog=watchdog,
         owner=owner,
     )
 
@@ -346,15 +352,16 @@ def _heights(base: Foundation) -> HeightKeeper:
 
 
 def _leader(base: Foundation) -> CacheLeader:
-    return CacheLeader(
+    return make_leader(
+        base.settings,
         store=base.redis,
         names=base.names,
         caches=base.caches,
         moment=base.moment,
         follower=base.follower,
-        events=BlockEvents(base.redis, base.names),
-        settings=base.settings.cache,
         owner=base.owner,
+        watchdog=base.watchdog,
+        metrics=base.metrics,
     )
 
 
@@ -378,6 +385,7 @@ def _miner(base: Foundation, keys: LiveKeys) -> MinerService:
         ),
         metrics=base.metrics,
         owner=base.owner,
+        watchdog=base.watchdog,
     )
 
 

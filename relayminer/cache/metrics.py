@@ -52,3 +52,29 @@ class CacheMetrics:
             self._queries.bind(cache_type),
             self._query_errors.bind(cache_type),
         )
+
+
+class LeaderMetrics:
+    """Who leads, by the names of the Go miner."""
+
+    def __init__(self, metrics: Metrics, instance: str) -> None:
+        labels = ("instance",)
+        self._status = metrics.gauge(
+            "ha_miner_leader_status", "1 while this process leads.", labels
+        ).bind(instance)
+        self._elections = metrics.counter(
+            "ha_miner_leader_elections", "Times that this process began to lead.", labels
+        ).bind(instance)
+        self._losses = metrics.counter(
+            "ha_miner_leader_losses", "Times that this process led no more.", labels
+        ).bind(instance)
+
+    def elected(self) -> None:
+        """This process leads."""
+        self._status.value = 1
+        self._elections.value += 1
+
+    def lost(self) -> None:
+        """It leads no more."""
+        self._status.value = 0
+        self._losses.value += 1

@@ -14,17 +14,18 @@ import structlog
 
 from relayminer.state import gojson
 from relayminer.state.errors import StateError, UnreadableValueError
-from relayminer.state.scripting import load_script
+from relayminer.state.fence import load_guarded, run_guarded
 from relayminer.state.subscription import Gap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
+    from relayminer.state.fence import Fence
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
     from relayminer.state.subscription import Subscription
 
-PUBLISH: Final = load_script("block_publish")
+PUBLISH: Final = load_guarded("block_publish")
 
 _log = structlog.get_logger("relayminer.state")
 
@@ -73,11 +74,21 @@ class BlockEvents:
         self._redis = redis
         self._names = names
 
-    async def publish(self, event: BlockEvent) -> int:
-        """Tells everybody; returns how many listened."""
+    async def publish(self, event: BlockEvent, fence: Fence) -> int:
+        """Tells everybody; returns how many listened.
+
+        Args:
+            event: The block.
+            fence: The right to publish: that of who leads.
+
+        Raises:
+            FencedError: somebody else leads.
+        """
         return int(
-            await self._redis.script(
+            await run_guarded(
+                self._redis,
                 PUBLISH,
+                fence,
                 (self._names.last_block_key,),
                 (self._names.block_event_channel, block_event_json(event), event.height),
             )

@@ -14,6 +14,7 @@ from relayminer.cache.moment import ChainMoment
 from relayminer.chain.rpc import Block
 from relayminer.protocol.pb.shared_pb2 import Params
 from relayminer.state.block_events import BlockEvent, BlockEvents
+from relayminer.state.leases import Lease
 from relayminer.state.names import KeyNames
 from relayminer.testing.store import fresh_store, running_gateway
 
@@ -66,9 +67,12 @@ async def play(*steps: tuple[str, int, int]) -> list[int]:
     """The height after each step: `published` or `own`, height, time in ns."""
     heights = []
     async with fresh_store() as url, running_gateway(url) as redis:
-        events = BlockEvents(redis, KeyNames())
+        names = KeyNames()
+        events = BlockEvents(redis, names)
+        leader = Lease(redis, names.global_leader_key, names, owner="leader", ttl_seconds=60)
+        assert await leader.acquire()
         if steps[0][0] == "stored":
-            await events.publish(BlockEvent(steps[0][1], b"", steps[0][2]))
+            await events.publish(BlockEvent(steps[0][1], b"", steps[0][2]), leader.fence)
         moment, node = ChainMoment(1.0), Node()
         keeper = HeightKeeper(
             moment,
@@ -83,7 +87,7 @@ async def play(*steps: tuple[str, int, int]) -> list[int]:
                     if source == "own":
                         await node.says(height, time_ns)
                     elif source == "published":
-                        await events.publish(BlockEvent(height, b"", time_ns))
+                        await events.publish(BlockEvent(height, b"", time_ns), leader.fence)
                     else:
                         while not moment.height:  # noqa: ASYNC110 - it is plain data
                             await trio.sleep(0.01)

@@ -9,6 +9,7 @@ import attrs
 from relayminer.protocol.pb import session_pb2, shared_pb2, supplier_pb2
 from relayminer.state import gojson, json_forms
 from relayminer.state.block_events import BlockEvent, BlockEvents, parse_block_event
+from relayminer.state.leases import Lease
 from relayminer.state.meter import MeterMeta, MeterStore, parse_cleanup, parse_meter_meta
 from relayminer.state.rebroadcast import (
     Group,
@@ -190,6 +191,9 @@ async def block_event(setting: Setting, case: dict[str, Any]) -> None:
     )
     assert parse_block_event(case["published"][0]["payload"].encode()) == event
     events = BlockEvents(setting.redis, NAMES)
-    await events.publish(event)
+    leader = Lease(setting.redis, NAMES.global_leader_key, NAMES, owner="leader", ttl_seconds=60)
+    assert await leader.acquire()
+    await events.publish(event, leader.fence)
+    await setting.redis.command("DEL", *leader.keys)
     assert await events.last() == event
     await same_store(setting.redis, case)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import trio
 from attrs import evolve
 
 from relayminer.state.block_events import BlockEvent, BlockEvents
+from relayminer.state.errors import FencedError
+from relayminer.state.leases import Lease
 from relayminer.state.ledger import Ledger
 from relayminer.state.meter import MeterMeta, MeterStore, parse_cleanup
 from relayminer.state.names import KeyNames
@@ -156,17 +159,25 @@ async def test_a_trimmed_ledger_forgets_ids_with_records(redis: Redis) -> None:
 async def test_blocks_reach_those_who_listen_and_those_who_come_later(redis: Redis) -> None:
     """A listener begins with the last block; the stored height never falls."""
     blocks = BlockEvents(redis, NAMES)
+    leader = Lease(redis, NAMES.global_leader_key, NAMES, owner="leader", ttl_seconds=60)
+    assert await leader.acquire()
     assert await blocks.last() is None
-    await blocks.publish(BlockEvent(7, b"\x07" * 32, 7_000_000_001))
+    await blocks.publish(BlockEvent(7, b"\x07" * 32, 7_000_000_001), leader.fence)
     with trio.fail_after(10):
         async with blocks.listen() as events:
             assert (await anext(events)).height == 7
-            assert await blocks.publish(BlockEvent(6, b"", 0)) == 1
+            assert await blocks.publish(BlockEvent(6, b"", 0), leader.fence) == 1
             assert (await anext(events)).height == 6
             await redis.command("PUBLISH", NAMES.block_event_channel, "junk")
-            await blocks.publish(BlockEvent(8, b"", 1))
+            await blocks.publish(BlockEvent(8, b"", 1), leader.fence)
             assert (await anext(events)).height == 8
             await redis.command("CLIENT", "KILL", "TYPE", "pubsub")
             assert (await anext(events)).height == 8
     last = await blocks.last()
     assert last == BlockEvent(8, b"", 1)
+    deposed = leader.fence
+    await redis.command("DEL", leader.key)
+    assert await Lease(redis, leader.key, NAMES, owner="next", ttl_seconds=60).acquire()
+    with pytest.raises(FencedError):
+        await blocks.publish(BlockEvent(9, b"", 2), deposed)
+    assert await blocks.last() == last
