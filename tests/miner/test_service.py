@@ -24,6 +24,8 @@ async def test_relays_become_a_settled_claim(mine: Rig) -> None:
         assert mine.claimed_counts() == mine.sent
         assert await mine.state(A) == "proved"
         assert await mine.steps(A) == [
+            "served",
+            "metered",
             "mined",
             "claim_intent",
             "claim_submitted",
