@@ -28,12 +28,12 @@ from relayminer.chain.client import TxClient
 from relayminer.chain.node_watch import NodeWatch
 from relayminer.chain.queries import ChainQueries
 from relayminer.chain.rpc_nodes import RpcNodes
-from relayminer.console.overview import Sources
-from relayminer.console.service import Console
 from relayminer.errors import RelayMinerError
+from relayminer.insight.loop_delay import LoopDelay
 from relayminer.keys.loading import SupplierKeys, load_keys
 from relayminer.miner.balances import Balances
 from relayminer.miner.service import MinerService
+from relayminer.observing import start_observing
 from relayminer.plugin import load_cache_types, load_key_providers, load_transports
 from relayminer.relayer.service import RelayerService
 from relayminer.reload import LiveKeys, Reloader
@@ -244,8 +244,7 @@ async def _start_services(
     relayer = _relayer(base, keys) if Role.RELAYER in roles else None
     if relayer is not None:
         await group.start(relayer)
-    if base.settings.console.enabled:
-        await group.start(_console(base, roles, relayer))
+    await start_observing(base, group, roles, keys, relayer)
     if launch.source is not None and keys:
         reloader = Reloader(
             launch.source,
@@ -287,6 +286,7 @@ async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerP
     """Start what every role needs; returns when the present height is known."""
     await group.start(base.watchdog)
     await group.start(base.redis)
+    await group.start(LoopDelay(base.metrics))
     await group.start(
         ServerWatch(base.redis, base.settings.redis, health=base.health, metrics=base.metrics)
     )
@@ -393,26 +393,6 @@ def _balances(base: Foundation, keys: LiveKeys) -> Balances:
     ledger = Ledger(base.redis, base.names)
     settings = base.settings.miner.balance
     return Balances(base.queries, ledger, settings, lambda: list(keys.addresses), base.metrics)
-
-
-def _console(
-    base: Foundation, roles: frozenset[Role], relayer: RelayerService | None
-) -> Console:
-    sources = Sources(
-        redis=base.redis,
-        names=base.names,
-        chain=base.queries,
-        moment=base.moment,
-        health=base.health,
-        backends=dict if relayer is None else relayer.backends.pages,
-        relays_served=lambda: 0 if relayer is None else int(relayer.metrics.served.total),
-        about={
-            "chain_id": base.settings.chain.chain_id,
-            "roles": sorted(role.value for role in roles),
-            "owner": base.owner,
-        },
-    )
-    return Console(base.settings.console, sources)
 
 
 def _relayer(base: Foundation, keys: LiveKeys) -> RelayerService:

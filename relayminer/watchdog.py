@@ -211,11 +211,11 @@ class Watchdog:
                 del self._stalled[name]
 
 
-def task_tree(task: trio.lowlevel.Task) -> str:
+def task_tree(task: trio.lowlevel.Task, max_lines: int = MAX_LINES) -> str:
     """Where a task and its children wait, innermost frame last, one line each."""
     lines = list(_tree(task, ""))
-    if len(lines) > MAX_LINES:
-        lines[MAX_LINES:] = [f"... {len(lines) - MAX_LINES} more lines"]
+    if len(lines) > max_lines:
+        lines[max_lines:] = [f"... {len(lines) - max_lines} more lines"]
     return "\n".join(lines)
 
 

@@ -117,6 +117,8 @@ def check_listen(settings: Settings) -> Iterator[Finding]:
             wanted[f"control.also_listen[{index}]"] = address
     if settings.console.enabled:
         wanted["console.listen"] = settings.console.listen
+    if settings.debug.enabled:
+        wanted["debug.listen"] = settings.debug.listen
     for name, address in wanted.items():
         host, _, port = address.rpartition(":")
         host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - what an empty host means

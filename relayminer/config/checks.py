@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from relayminer.config.complaint import Complaint, Key
 from relayminer.config.console import check_console
+from relayminer.config.debug import check_debug
 from relayminer.config.document import dotted
 from relayminer.config.entrance import check_entrance
 from relayminer.config.redis_checks import check_redis
@@ -74,6 +75,7 @@ def check_settings(settings: Settings) -> Iterator[Complaint]:
     yield from check_websocket(settings)
     yield from check_listen(settings)
     yield from check_console(settings.console)
+    yield from check_debug(settings.debug)
     relayer = settings.relayer
     yield from check_entrance(("relayer",), relayer.tls, relayer.proxy_protocol)
     yield from check_simulation(("relayer", "simulation"), relayer.simulation, relayer.services)
@@ -277,6 +279,8 @@ def check_listen(settings: Settings) -> Iterator[Complaint]:
             addresses["control", "also_listen", index] = address
     if settings.console.enabled:
         addresses["console", "listen"] = settings.console.listen
+    if settings.debug.enabled:
+        addresses["debug", "listen"] = settings.debug.listen
     for key, address in addresses.items():
         if wrong := _bad_address(address, lowest_port=0, may_lack_host=True):
             yield Complaint(key, address, wrong, "write host:port, as in 0.0.0.0:8080")

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from relayminer.config.balance import BalanceSettings
 from relayminer.config.chain import ChainSettings
 from relayminer.config.console import ConsoleSettings
+from relayminer.config.debug import DebugSettings
 from relayminer.config.entrance import ProxyProtocolSettings, TlsSettings
 from relayminer.config.masking import masked_headers_repr, masked_url_repr
 from relayminer.config.simulation import CompressionSettings, SimulationSettings
@@ -351,6 +352,7 @@ class Settings:
     cache: CacheSettings = CacheSettings()
     control: ControlSettings = ControlSettings()
     console: ConsoleSettings = field(factory=ConsoleSettings)
+    debug: DebugSettings = field(factory=DebugSettings)
     logging: LoggingSettings = LoggingSettings()
     reload_poll_seconds: float = 2.0
     """How often the configuration and the keys are looked at for changes; 0: only on SIGHUP."""

@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "miner": PURE | SUPPORT | OUTSIDE_WORLD | {"cache"},
     "gateway": PURE | {"net"},
     "story": PURE | SUPPORT | OUTSIDE_WORLD,
+    "insight": SUPPORT,
     "console": PURE | SUPPORT | OUTSIDE_WORLD | {"cache", "story"},
     "devnet": PURE | {"net", "gateway"},
     "testing": PURE
@@ -43,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     | OUTSIDE_WORLD
     | {"devnet", "gateway", "plugin", "relayer", "cache", "miner"},
 }
-UNBOUNDED = {"cli", "app", "roles", "reload", "workers", "demo", "__main__", "__init__"}
+UNBOUNDED = {"cli", "app", "roles", "observing", "reload", "workers", "demo", "__main__", "__init__"}
 
 
 def sources(folder: str) -> Iterator[Path]:

@@ -1,0 +1,1 @@
+"""Tests of what a process tells of its inside."""
