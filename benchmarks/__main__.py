@@ -15,52 +15,89 @@ from benchmarks.figures import table, write_json
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
-PARTS = ("micro", "trie", "ingest", "relayer", "websocket", "grpc", "streaming", "overload")
 CONNECTIONS = (1, 10, 50, 100)
+
+
+# Each part imports what it needs, so that one alone does not wait for the others.
+def _micro(_arguments: argparse.Namespace, _console: Console) -> list[Figure]:
+    from benchmarks.micro import proof_figures, relay_figures  # noqa: PLC0415
+
+    return [*relay_figures(), *proof_figures()]
+
+
+def _caches(_arguments: argparse.Namespace, _console: Console) -> list[Figure]:
+    from benchmarks.caches import cache_figures  # noqa: PLC0415
+
+    return cache_figures()
+
+
+def _trie(_arguments: argparse.Namespace, _console: Console) -> list[Figure]:
+    from benchmarks.tries import trie_figures  # noqa: PLC0415
+
+    return trie_figures()
+
+
+def _ingest(arguments: argparse.Namespace, console: Console) -> list[Figure]:
+    from benchmarks.ingest import ingest_figures  # noqa: PLC0415
+
+    return ingest_figures(leaves=arguments.leaves, console=console)
+
+
+def _relayer(arguments: argparse.Namespace, console: Console) -> list[Figure]:
+    from benchmarks.relay_path import relay_figures  # noqa: PLC0415
+
+    return relay_figures(
+        connections=arguments.connections, seconds=arguments.seconds, console=console
+    )
+
+
+def _websocket(arguments: argparse.Namespace, console: Console) -> list[Figure]:
+    from benchmarks.websocket import websocket_figures  # noqa: PLC0415
+
+    return websocket_figures(seconds=arguments.seconds, console=console)
+
+
+def _grpc(arguments: argparse.Namespace, console: Console) -> list[Figure]:
+    from benchmarks.grpc import grpc_figures  # noqa: PLC0415
+
+    return grpc_figures(seconds=arguments.seconds, console=console)
+
+
+def _streaming(_arguments: argparse.Namespace, _console: Console) -> list[Figure]:
+    from benchmarks.streaming import streaming_figures  # noqa: PLC0415
+
+    return streaming_figures()
+
+
+def _overload(arguments: argparse.Namespace, _console: Console) -> list[Figure]:
+    from benchmarks.overload import measure  # noqa: PLC0415
+
+    return measure(arguments.seconds).figures()
+
+
+PARTS = {
+    "micro": _micro,
+    "caches": _caches,
+    "trie": _trie,
+    "ingest": _ingest,
+    "relayer": _relayer,
+    "websocket": _websocket,
+    "grpc": _grpc,
+    "streaming": _streaming,
+    "overload": _overload,
+}
 
 
 def main() -> None:
     """Measure the parts asked for."""
     arguments = _arguments()
-    parts = arguments.only or PARTS
     console = Console()
     # What the store says of itself would only tear the table apart.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     figures: list[Figure] = []
-    if "micro" in parts:
-        from benchmarks.micro import cache_figures, proof_figures, relay_figures  # noqa: PLC0415
-
-        figures += [*relay_figures(), *proof_figures(), *cache_figures()]
-    if "trie" in parts:
-        from benchmarks.tries import trie_figures  # noqa: PLC0415 - needs the store
-
-        figures += trie_figures()
-    if "ingest" in parts:
-        from benchmarks.ingest import ingest_figures  # noqa: PLC0415 - needs the store
-
-        figures += ingest_figures(leaves=arguments.leaves, console=console)
-    if "relayer" in parts:
-        from benchmarks.relay_path import relay_figures as path_figures  # noqa: PLC0415
-
-        figures += path_figures(
-            connections=arguments.connections, seconds=arguments.seconds, console=console
-        )
-    if "websocket" in parts:
-        from benchmarks.websocket import websocket_figures  # noqa: PLC0415 - needs the store
-
-        figures += websocket_figures(seconds=arguments.seconds, console=console)
-    if "grpc" in parts:
-        from benchmarks.grpc import grpc_figures  # noqa: PLC0415 - needs the store
-
-        figures += grpc_figures(seconds=arguments.seconds, console=console)
-    if "streaming" in parts:
-        from benchmarks.streaming import streaming_figures  # noqa: PLC0415 - needs the store
-
-        figures += streaming_figures()
-    if "overload" in parts:
-        from benchmarks.overload import measure  # noqa: PLC0415
-
-        figures += measure(arguments.seconds).figures()
+    for name, measure in PARTS.items():
+        if name in (arguments.only or PARTS):
+            figures += measure(arguments, console)
     console.print(table(figures))
     if arguments.json is not None:
         write_json(arguments.json, figures)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure, at_most
 from benchmarks.sample import Parties, response_payload, signed_request
@@ -118,56 +115,3 @@ def leaf_key(number: int) -> bytes:
 def leaf_value(number: int) -> bytes:
     """About 1 KB, as a relay has."""
     return sha256(b"value %d" % number).digest() * 32
-
-
-@frozen
-class _Numbers:
-    """A cache type that is never asked anything."""
-
-    name: str = "numbers"
-    memory_seconds: float = math.inf
-
-
-class _Uncounted:
-    """Metrics that nobody reads."""
-
-    def __init__(self) -> None:
-        self.value = 0.0
-
-    def of(self, _name: str) -> Any:
-        """Itself, for every cache type and metric."""
-        return self
-
-    @property
-    def memory_hits(self) -> Any:
-        """Itself."""
-        return self
-
-
-def cache_figures() -> list[Figure]:
-    """A hit in the memory tier of a cache."""
-    from relayminer.cache.tiers import Cache  # noqa: PLC0415 - figures above stand without it
-
-    nobody: Any = None
-    numbers: Any = _Numbers()
-    uncounted: Any = _Uncounted()
-    cache: Cache[str, int] = Cache(
-        numbers,
-        chain=nobody,
-        store=None,
-        names=nobody,
-        moment=nobody,
-        max_entries=SAMPLES,
-        metrics=uncounted,
-        clock=lambda: 0.0,
-    )
-    keys = [f"key {number}" for number in range(SAMPLES)]
-    for number, key in enumerate(keys):
-        cache.put(key, number)
-    return [
-        Figure(
-            "cache_hit_us",
-            cpu_us(lambda number: cache.get_cached(keys[number % SAMPLES]), 5000),
-            "us",
-        )
-    ]

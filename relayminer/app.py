@@ -297,6 +297,7 @@ async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerP
     await group.start(base.nodes)
     await group.start(base.follower)
     await group.start(base.caches)
+    base.health.show("caches", base.caches.detail)
     await group.start(_heights(base))
 
 

@@ -70,6 +70,18 @@ class Caches:
                 f"cache type {name!r} is not installed (group relayminer.caches has: {known})"
             ) from None
 
+    def detail(self) -> dict[str, object] | None:
+        """Values whose source, the chain, is away, and how old they are; None while it is there."""
+        away: dict[str, object] = {
+            name: {
+                "chain_away_seconds": round(cache.chain_away_seconds, 1),
+                "oldest_value_seconds": round(cache.oldest_seconds, 1),
+            }
+            for name, cache in self._caches.items()
+            if cache.chain_away_seconds is not None
+        }
+        return away or None
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Forget what others say has changed, until cancelled."""
         listeners = self._listeners()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from relayminer.telemetry.metrics import Counter, Metrics
+    from relayminer.telemetry.metrics import Counter, Gauge, Metrics
 
 
 @frozen
@@ -20,6 +20,8 @@ class OneCacheMetrics:
     store_errors: Counter
     chain_queries: Counter
     chain_errors: Counter
+    stale: Counter
+    oldest: Gauge
 
 
 class CacheMetrics:
@@ -41,6 +43,14 @@ class CacheMetrics:
         self._query_errors = metrics.counter(
             "ha_cache_chain_query_errors", "Failed questions to the chain", ("query_type",)
         )
+        self._stale = metrics.counter(
+            "ha_cache_stale", "Old values served because the chain was away", ("cache_type",)
+        )
+        self._oldest = metrics.gauge(
+            "ha_cache_oldest_seconds",
+            "Age of the value that is in memory for longest",
+            ("cache_type",),
+        )
 
     def of(self, cache_type: str) -> OneCacheMetrics:
         """The counters of `cache_type`."""
@@ -51,6 +61,8 @@ class CacheMetrics:
             self._errors.bind(cache_type),
             self._queries.bind(cache_type),
             self._query_errors.bind(cache_type),
+            self._stale.bind(cache_type),
+            self._oldest.bind(cache_type),
         )
 
 

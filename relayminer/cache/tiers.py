@@ -3,6 +3,9 @@
 A value in memory is had without a turn of the loop. Of many who miss the same key at once, one
 asks and the others wait for it. What the chain says does not exist is remembered for a while, and
 so is, for a moment, that it could not be asked: a stream of bad requests costs the chain little.
+
+While the chain cannot be asked, a value that has grown old is served on, with its age shown; one of
+which somebody said that it has changed is not.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import trio
 
 from relayminer.cache.errors import AbsentError, LoadError
 from relayminer.chain.errors import ChainError, NotFoundError
-from relayminer.state.errors import StateError
+from relayminer.state.errors import StateError, StoreAwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,17 +30,23 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 STORE_TIMEOUT_SECONDS = 0.5
+STORE_PAUSE_SECONDS = 2.0
+"""For so long a store that did not answer is not asked again: the chain answers sooner."""
 FAILURE_SECONDS = 1.0
+STALE_SECONDS = 900.0
+"""The oldest value that is served while the chain is away."""
 
 
 class _Flight:
     """A load underway; `error` is set before `done` when it failed."""
 
-    __slots__ = ("done", "error")
+    __slots__ = ("done", "error", "outdated")
 
     def __init__(self) -> None:
         self.done = trio.Event()
         self.error: AbsentError | LoadError | None = None
+        # Somebody said that the value has changed: what is on its way may be the old one.
+        self.outdated = False
 
 
 class Cache(Generic[Key, Value]):
@@ -74,9 +83,32 @@ class Cache(Generic[Key, Value]):
         self._max_entries = max_entries
         self._metrics = metrics.of(kind.name)
         self._clock = clock
-        self._entries: dict[Key, tuple[Value, float]] = {}
+        # Value, when it is old, and when the chain told it.
+        self._entries: dict[Key, tuple[Value, float, float]] = {}
         self._refused: dict[Key, tuple[AbsentError | LoadError, float]] = {}
         self._flights: dict[Key, _Flight] = {}
+        self._store_asked_again_at = 0.0
+        self._chain_away_since: float | None = None
+        self._metrics.oldest.read = lambda: self.oldest_seconds
+
+    @property
+    def chain_away_seconds(self) -> float | None:
+        """For how long the chain could not be asked for these; None while it can."""
+        if self._chain_away_since is None:
+            return None
+        return self._clock() - self._chain_away_since
+
+    @property
+    def oldest_seconds(self) -> float:
+        """Age of the value that has been in memory for longest, 0 without one."""
+        if not self._entries:
+            return 0.0
+        return max(0.0, self._clock() - next(iter(self._entries.values()))[2])
+
+    def age_seconds(self, key: Key) -> float | None:
+        """How long ago the chain told the value that memory has; None without one."""
+        entry = self._entries.get(key)
+        return None if entry is None else max(0.0, self._clock() - entry[2])
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -119,35 +151,44 @@ class Cache(Generic[Key, Value]):
         await self._write(key, value)
         return value
 
-    def put(self, key: Key, value: Value) -> None:
-        """Remember `value` in memory."""
+    def put(self, key: Key, value: Value, age_seconds: float = 0.0) -> None:
+        """Remember in memory a `value` that the chain told so long ago."""
         self._refused.pop(key, None)
         self._entries.pop(key, None)
         if len(self._entries) >= self._max_entries:
             del self._entries[next(iter(self._entries))]
-        self._entries[key] = (value, self._clock() + self.kind.memory_seconds)
+        now = self._clock()
+        self._entries[key] = (value, now + self.kind.memory_seconds, now - age_seconds)
 
     def forget(self, key: Key) -> None:
         """Drop what memory holds of `key`."""
         self._entries.pop(key, None)
         self._refused.pop(key, None)
+        if (flight := self._flights.get(key)) is not None:
+            flight.outdated = True
 
     def forget_all(self) -> None:
         """Drop all that memory holds."""
         self._entries.clear()
         self._refused.clear()
+        for flight in self._flights.values():
+            flight.outdated = True
 
     async def _fly(self, key: Key) -> Value:
         flight = self._flights[key] = _Flight()
         try:
-            value = await self._read(key)
-            if value is None:
-                value = await self._load(key)
-                self.put(key, value)
-                await self._write(key, value)
+            found = await self._read(key)
+            if found is not None:
+                value, age_seconds = found
             else:
-                self.put(key, value)
+                value, age_seconds = await self._load(key), 0.0
+            if not flight.outdated:
+                self.put(key, value, age_seconds)
+            if found is None:
+                await self._write(key, value)
         except (AbsentError, LoadError) as error:
+            if isinstance(error, LoadError) and (stale := self._stale(key)) is not None:
+                return stale
             flight.error = error
             self._remember_refusal(key, error)
             raise
@@ -157,6 +198,16 @@ class Cache(Generic[Key, Value]):
             # A cancelled leader leaves without an error: the next waiter takes over.
             del self._flights[key]
             flight.done.set()
+
+    def _stale(self, key: Key) -> Value | None:
+        """An old value, for the next moment, when there is one that is not too old."""
+        entry = self._entries.get(key)
+        now = self._clock()
+        if entry is None or now - entry[2] > STALE_SECONDS:
+            return None
+        self._metrics.stale.value += 1
+        self._entries[key] = (entry[0], now + FAILURE_SECONDS, entry[2])
+        return entry[0]
 
     def _raise_remembered(self, key: Key) -> None:
         refused = self._refused.get(key)
@@ -176,46 +227,64 @@ class Cache(Generic[Key, Value]):
             del self._refused[next(iter(self._refused))]
         self._refused[key] = (error, self._clock() + seconds)
 
-    async def _read(self, key: Key) -> Value | None:
-        """From the store; None when it is away, has nothing, or nothing that can be read."""
-        if self._store is None or not self._store.is_connected:
+    def _reachable_store(self) -> Redis | None:
+        """The store, unless it is away or has not answered of late."""
+        store = self._store
+        if store is None or not store.is_connected or self._clock() < self._store_asked_again_at:
             return None
+        return store
+
+    def _store_failed(self, error: StateError) -> None:
+        self._metrics.store_errors.value += 1
+        if isinstance(error, StoreAwayError):
+            self._store_asked_again_at = self._clock() + STORE_PAUSE_SECONDS
+
+    async def _read(self, key: Key) -> tuple[Value, float] | None:
+        """From the store, with its age; None when it is away, has nothing or nothing readable."""
+        store = self._reachable_store()
         name = self.kind.store_key(self._names, key)
-        if name is None:
+        if store is None or name is None:
             return None
         try:
-            data: Any = await self._store.command(
-                "GET", name, timeout_seconds=STORE_TIMEOUT_SECONDS
+            data, left_ms = await store.pipeline(
+                [("GET", name), ("PTTL", name)], timeout_seconds=STORE_TIMEOUT_SECONDS
             )
-        except StateError:
-            self._metrics.store_errors.value += 1
+        except StateError as error:
+            self._store_failed(error)
             return None
         if data is None:
             self._metrics.store_misses.value += 1
             return None
         try:
             value = self.kind.decode(data)
+            life_seconds = self.kind.store_seconds(key, value, self._moment)
         except Exception:  # noqa: BLE001 - third-party code and foreign data: unreadable is a miss
             self._metrics.store_errors.value += 1
             return None
         self._metrics.store_hits.value += 1
-        return value
+        # Values carry no time; what is left of their life tells how much has passed.
+        known = life_seconds is not None and life_seconds > 0 and left_ms >= 0
+        return value, max(0.0, (life_seconds or 0.0) - left_ms / 1_000) if known else 0.0
 
     async def _load(self, key: Key) -> Value:
         self._metrics.chain_queries.value += 1
         try:
-            return await self.kind.load(self._chain, key)
+            value = await self.kind.load(self._chain, key)
         except (NotFoundError, LookupError) as error:
+            self._chain_away_since = None
             raise AbsentError(f"{self.kind.name} {_text(key)} does not exist: {error}") from error
         except ChainError as error:
             self._metrics.chain_errors.value += 1
+            if self._chain_away_since is None:
+                self._chain_away_since = self._clock()
             raise LoadError(f"{self.kind.name} {_text(key)}: {error}") from error
+        self._chain_away_since = None
+        return value
 
     async def _write(self, key: Key, value: Value) -> None:
-        if self._store is None or not self._store.is_connected:
-            return
+        store = self._reachable_store()
         name = self.kind.store_key(self._names, key)
-        if name is None:
+        if store is None or name is None:
             return
         seconds = self.kind.store_seconds(key, value, self._moment)
         expiry: tuple[str | int, ...] = ()
@@ -223,16 +292,14 @@ class Cache(Generic[Key, Value]):
             if seconds <= 0:
                 return
             expiry = ("PX", max(1, int(seconds * 1_000)))
+        commands: list[tuple[Any, ...]] = [("SET", name, self.kind.encode(value), *expiry)]
+        # Third-party types of an older form do not say it.
+        if known := getattr(self.kind, "known_set", ""):
+            commands.append(("SADD", self._names.cache_known_key(known), _text(key)))
         try:
-            await self._store.command(
-                "SET",
-                name,
-                self.kind.encode(value),
-                *expiry,
-                timeout_seconds=STORE_TIMEOUT_SECONDS,
-            )
-        except StateError:
-            self._metrics.store_errors.value += 1
+            await store.pipeline(commands, timeout_seconds=STORE_TIMEOUT_SECONDS)
+        except StateError as error:
+            self._store_failed(error)
 
 
 def _text(key: object) -> str:

@@ -102,6 +102,9 @@ class CacheType(Protocol, Generic[Key_contra, Value]):
         """How the core and the metrics call it."""
         ...
 
+    # Optionally `known_set: str`: the set in the shared store that the keys go into whose values
+    # the cache leader keeps fresh (`applications`, `services`).
+
     @property
     def memory_seconds(self) -> float:
         """How long a value in memory is served without asking anybody."""

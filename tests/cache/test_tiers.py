@@ -18,6 +18,7 @@ from relayminer.state.names import KeyNames
 from relayminer.telemetry.metrics import Metrics
 from relayminer.testing.store import fresh_store, running_gateway
 from tests.relayer.kit import CACHE_TYPES, SERVICE, SmallChain
+from tests.state.servers import HOST, one_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -259,3 +260,107 @@ def _time_hits(cache: Cache[str, object], key: str) -> float:
     for _ in range(1_000):
         cache.get_cached(key)
     return (time.perf_counter() - began) / 1_000
+
+
+async def test_old_values_are_served_while_the_chain_is_away(redis: Redis) -> None:
+    """With their age shown, up to a limit; never one that somebody said has changed."""
+    world = World(None)
+    cache = world.caches.of("application")
+    value = await cache.get(world.application)
+    assert world.caches.detail() is None
+    world.chain.available = False
+    world.now += 100
+    assert await cache.get(world.application) is value
+    assert cache.age_seconds(world.application) == 100
+    assert world.caches.detail() == {
+        "application": {"chain_away_seconds": 0.0, "oldest_value_seconds": 100.0}
+    }
+    # Between two tries the old one is had without any question.
+    asked = len(world.chain.asked)
+    assert cache.get_cached(world.application) is value
+    assert len(world.chain.asked) == asked
+    world.now += 2_000
+    with pytest.raises(LoadError):
+        await cache.get(world.application)
+    world.chain.available = True
+    world.now += 2
+    await cache.get(world.application)
+    assert (cache.age_seconds(world.application), world.caches.detail()) == (0, None)
+    world.chain.available = False
+    cache.forget(world.application)
+    with pytest.raises(LoadError):
+        await cache.get(world.application)
+    # What the store has it gives, and its age shows.
+    rich = World(redis)
+    await rich.caches.of("application").get(rich.application)
+    name = NAMES.cache_key("application", rich.application)
+    await redis.command("PEXPIRE", name, 200_000)
+    other = World(redis)
+    other.chain.available = False
+    await other.caches.of("application").get(rich.application)
+    age = other.caches.of("application").age_seconds(rich.application)
+    assert age is not None
+    assert 100 <= age < 105
+
+
+async def test_an_invalidation_during_a_load_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that was on its way when it changed is not kept."""
+    world = World(None)
+    cache = world.caches.of("application")
+    gate = trio.Event()
+    load = cache.kind.load
+
+    async def slow(chain: ChainReader, key: str) -> object:
+        value = await load(chain, key)
+        await gate.wait()
+        return value
+
+    monkeypatch.setattr(cache.kind, "load", slow)
+    for name in ("one", "all"):
+        gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cache.get, world.application)
+            await trio.testing.wait_all_tasks_blocked()
+            if name == "one":
+                cache.forget(world.application)
+            else:
+                cache.forget_all()
+            gate.set()
+        assert cache.get_cached(world.application) is None
+
+
+async def test_a_store_that_stands_still_costs_little() -> None:
+    """One read waits for it; the others ask the chain at once until it has had its pause."""
+    async with one_server() as server, running_gateway(f"redis://{HOST}:{server.port}") as store:
+        world = World(store)
+        cache = world.caches.of("shared_params_at")
+        server.freeze()
+        began = trio.current_time()
+        for height in range(1, 50):
+            await cache.get(height)
+        assert trio.current_time() - began < 1.5
+        server.thaw()
+        world.now += 3
+        await cache.get(99)
+        assert await store.command("EXISTS", NAMES.params_shared_at_key(99)) == 1
+
+
+async def test_the_leader_is_told_what_to_keep_fresh(redis: Redis) -> None:
+    """Applications and services that were asked for enter the sets that the leader refreshes."""
+    world = World(redis)
+    await world.caches.of("application").get(world.application)
+    await world.caches.of("service").get(SERVICE)
+    known = [NAMES.cache_known_key(kind) for kind in ("applications", "services")]
+    assert await redis.command("SMEMBERS", known[0]) == [world.application.encode()]
+    assert await redis.command("SMEMBERS", known[1]) == [SERVICE.encode()]
+
+
+@pytest.mark.parametrize("name", ["shared_params", "session_params", "proof_params"])
+async def test_live_parameters_are_shared(redis: Redis, name: str) -> None:
+    """One process asks the chain, others find them in the store; any word drops them."""
+    world, other = World(redis), World(redis)
+    value = await world.caches.of(name).get("")
+    assert await other.caches.of(name).get("") == value
+    assert (len(world.chain.asked), len(other.chain.asked)) == (1, 0)
+    other.caches.handle(NAMES.event_channel(name, "invalidate"), b"whatever")
+    assert other.caches.of(name).get_cached("") is None

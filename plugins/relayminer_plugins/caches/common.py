@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from relayminer.plugin import ALL
+from relayminer.plugin import ALL, decode_message, encode_message
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     from relayminer.plugin import KeyNames, Moment
 
 EXTRA_GRACE_BLOCKS = 2
@@ -38,6 +40,37 @@ def session_seconds(end_height: int, now: Moment) -> float:
     if now.height <= 0 or now.height >= until:
         return now.block_seconds
     return (until - now.height) * now.block_seconds + SESSION_SLACK_SECONDS
+
+
+class LiveParams:
+    """Parameters of one of the chain's modules in force now; the key is the empty text."""
+
+    name: str
+    message: type[Message]
+    memory_seconds = 60.0
+    absent_seconds = 0.0
+
+    def encode(self, value: Message) -> bytes:
+        """Protobuf."""
+        return encode_message(value)
+
+    def decode(self, data: bytes) -> Any:
+        """Protobuf."""
+        return decode_message(self.message, data)
+
+    def channel(self, names: KeyNames) -> str:
+        """Any message drops them."""
+        return names.event_channel(self.name, "invalidate")
+
+    def invalidated(self, payload: bytes) -> Any:
+        """Whatever is said, it is about all there is."""
+        del payload
+        return ALL
+
+    def announcement(self, key: str) -> bytes:
+        """Anything would do."""
+        del key
+        return b"{}"
 
 
 class Unannounced:

@@ -20,6 +20,7 @@ class ApplicationCache:
     """Application records by address."""
 
     name = "application"
+    known_set = "applications"
     memory_seconds = ENTITY_MEMORY_SECONDS
     absent_seconds = ABSENT_SECONDS
 
@@ -110,6 +111,7 @@ class ServiceCache:
     """Services by id, with their live compute units per relay."""
 
     name = "service"
+    known_set = "services"
     memory_seconds = ENTITY_MEMORY_SECONDS
     absent_seconds = ABSENT_SECONDS
 

@@ -5,45 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relayminer.plugin import (
-    ALL,
-    decode_message,
-    encode_message,
     parse_shared_params,
     proof_pb2,
     session_pb2,
     shared_params_json,
     shared_pb2,
 )
-from relayminer_plugins.caches.common import IMMUTABLE_SECONDS, MemoryOnly
+from relayminer_plugins.caches.common import IMMUTABLE_SECONDS, LiveParams
 
 if TYPE_CHECKING:
     from relayminer.plugin import ChainReader, KeyNames, Moment
 
+STORE_SECONDS = 600.0
 
-class SharedParamsCache:
-    """The shared parameters in force now; the key is the empty text."""
+
+class SharedParamsCache(LiveParams):
+    """Parameters of the shared module: sessions, windows, the price of a compute unit."""
 
     name = "shared_params"
-    memory_seconds = 60.0
-    absent_seconds = 0.0
+    message = shared_pb2.Params
 
-    def store_key(self, names: KeyNames, key: str) -> str | None:
+    def store_key(self, names: KeyNames, key: str) -> str:
         """One entry for all."""
         del key
         return names.params_shared_cache_key
 
-    def store_seconds(self, key: str, value: shared_pb2.Params, now: Moment) -> float | None:
+    def store_seconds(self, key: str, value: shared_pb2.Params, now: Moment) -> float:
         """Two sessions."""
         del key
-        return 2 * value.num_blocks_per_session * now.block_seconds
-
-    def encode(self, value: shared_pb2.Params) -> bytes:
-        """Protobuf."""
-        return encode_message(value)
-
-    def decode(self, data: bytes) -> shared_pb2.Params:
-        """Protobuf."""
-        return decode_message(shared_pb2.Params, data)
+        return 2 * value.num_blocks_per_session * now.block_seconds or STORE_SECONDS
 
     async def load(self, chain: ChainReader, key: str) -> shared_pb2.Params:
         """Ask the chain."""
@@ -51,19 +41,51 @@ class SharedParamsCache:
         params: shared_pb2.Params = await chain.shared_params()
         return params
 
-    def channel(self, names: KeyNames) -> str | None:
-        """Any message drops them."""
-        return names.event_channel("shared_params", "invalidate")
 
-    def invalidated(self, payload: bytes) -> Any:
-        """Whatever is said, it is about all there is."""
-        del payload
-        return ALL
+class SessionParamsCache(LiveParams):
+    """Parameters of the session module: suppliers of a session."""
 
-    def announcement(self, key: str) -> bytes:
-        """Anything would do."""
+    name = "session_params"
+    message = session_pb2.Params
+
+    def store_key(self, names: KeyNames, key: str) -> str:
+        """One entry for all; no other implementation writes it."""
         del key
-        return b"{}"
+        return names.params_session_key
+
+    def store_seconds(self, key: str, value: session_pb2.Params, now: Moment) -> float:
+        """Ten minutes."""
+        del key, value, now
+        return STORE_SECONDS
+
+    async def load(self, chain: ChainReader, key: str) -> session_pb2.Params:
+        """Ask the chain."""
+        del key
+        params: session_pb2.Params = await chain.session_params()
+        return params
+
+
+class ProofParamsCache(LiveParams):
+    """Parameters of the proof module: who must prove, and what a missed proof costs."""
+
+    name = "proof_params"
+    message = proof_pb2.Params
+
+    def store_key(self, names: KeyNames, key: str) -> str:
+        """One entry for all."""
+        del key
+        return names.params_proof_key
+
+    def store_seconds(self, key: str, value: proof_pb2.Params, now: Moment) -> float:
+        """Ten minutes."""
+        del key, value, now
+        return STORE_SECONDS
+
+    async def load(self, chain: ChainReader, key: str) -> proof_pb2.Params:
+        """Ask the chain."""
+        del key
+        params: proof_pb2.Params = await chain.proof_params()
+        return params
 
 
 class SharedParamsAtCache:
@@ -107,63 +129,3 @@ class SharedParamsAtCache:
     def announcement(self, key: int) -> bytes:
         """The height."""
         return str(key).encode()
-
-
-class SessionParamsCache(MemoryOnly):
-    """The session parameters in force now; the key is the empty text."""
-
-    name = "session_params"
-    memory_seconds = 90.0
-    absent_seconds = 0.0
-
-    async def load(self, chain: ChainReader, key: str) -> session_pb2.Params:
-        """Ask the chain."""
-        del key
-        params: session_pb2.Params = await chain.session_params()
-        return params
-
-
-class ProofParamsCache:
-    """The proof parameters in force now; the key is the empty text."""
-
-    name = "proof_params"
-    memory_seconds = 60.0
-    absent_seconds = 0.0
-
-    def store_key(self, names: KeyNames, key: str) -> str | None:
-        """One entry for all."""
-        del key
-        return names.params_proof_key
-
-    def store_seconds(self, key: str, value: proof_pb2.Params, now: Moment) -> float | None:
-        """Ten minutes."""
-        del key, value, now
-        return 600.0
-
-    def encode(self, value: proof_pb2.Params) -> bytes:
-        """Protobuf."""
-        return encode_message(value)
-
-    def decode(self, data: bytes) -> proof_pb2.Params:
-        """Protobuf."""
-        return decode_message(proof_pb2.Params, data)
-
-    async def load(self, chain: ChainReader, key: str) -> proof_pb2.Params:
-        """Ask the chain."""
-        del key
-        params: proof_pb2.Params = await chain.proof_params()
-        return params
-
-    def channel(self, names: KeyNames) -> str | None:
-        """Any message drops them."""
-        return names.event_channel("proof_params", "invalidate")
-
-    def invalidated(self, payload: bytes) -> Any:
-        """Whatever is said, it is about all there is."""
-        del payload
-        return ALL
-
-    def announcement(self, key: str) -> bytes:
-        """Anything would do."""
-        del key
-        return b"{}"
