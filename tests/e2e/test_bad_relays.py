@@ -15,6 +15,8 @@ from relayminer.protocol.pb.service_pb2 import RelayRequest
 from relayminer.protocol.relay import request_hash
 from relayminer.protocol.signature import SigningKey
 from tests.e2e.hostile import Signer, answer_to, connect, message, post, signer, still_serves
+from tests.grpc.client import METHOD, framed
+from tests.grpc.client import connect as http2_connect
 
 if TYPE_CHECKING:
     from tests.e2e.node import Node
@@ -24,6 +26,8 @@ pytestmark = pytest.mark.e2e
 GROWTH_KIB = 6_000
 FORGERIES = 300
 FORGERIES_SOAK = 2_000
+WARM_FORGERIES = 20
+GRPC_PERMISSION_DENIED = 7
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 BLOCKS_BEYOND = 12
 """More than what is left of a session of ten blocks and its grace period of one."""
@@ -93,6 +97,34 @@ async def test_forged_signatures_are_403_and_leave_nothing(node: Node, *, soak: 
             assert response.status == 403, (number, response.body)
             assert message(response).startswith("relay validation failed: ring signature")
         assert node.rss_kib() - before < GROWTH_KIB
+    await still_serves(node)
+
+
+async def test_forged_signatures_over_http2_leave_nothing(node: Node, *, soak: bool) -> None:
+    """As calls, as plain requests and as gRPC-Web, in turn over one connection: all refused."""
+    signing = await signer(node)
+    dice = random.Random(3)  # noqa: S311 - forgeries, but the same every time
+    client = await http2_connect(("127.0.0.1", node.port))
+    web = [("content-type", "application/grpc-web")]
+    before = 0
+    for number in range(FORGERIES_SOAK if soak else FORGERIES):
+        body = forged(signing, dice, number)
+        if number % 3 == 0:
+            answer = await client.answer(await client.call(body))
+            code, words = answer.grpc
+            assert code == GRPC_PERMISSION_DENIED, (number, words)
+            assert words.startswith("relay validation failed: ring signature")
+        elif number % 3 == 1:
+            answer = await client.answer(await client.post(body))
+            assert answer.status == "403", number
+        else:
+            answer = await client.answer(await client.post(framed(body), METHOD, web))
+            assert b"grpc-status: %d\r\n" % GRPC_PERMISSION_DENIED in answer.body, number
+        client.answers.clear()
+        if number == WARM_FORGERIES:
+            before = node.rss_kib()
+    assert node.rss_kib() - before < GROWTH_KIB
+    await client.aclose()
     await still_serves(node)
 
 
