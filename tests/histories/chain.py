@@ -11,6 +11,8 @@ from attrs import define, field
 
 from relayminer.chain.errors import (
     ChainUnavailableError,
+    NodeBehindError,
+    NotFoundError,
     SimulationRefusedError,
     TransactionRefusedError,
 )
@@ -117,6 +119,24 @@ class NodeView:
             if process.rng.random() < 0.3:
                 await trio.sleep(process.rng.uniform(0.1, 5.0))
             raise ChainUnavailableError("the node does not answer")
+
+    async def claims_of(self, supplier: str, min_height: int = 0) -> Any:
+        """A supplier's claims, or none of them from a node that is two blocks behind."""
+        await self._node()
+        process = self._process
+        if process.suffers(process.sky.weather.lag_fault):
+            if min_height > self._chain.height - 2:
+                raise NodeBehindError("the node is not there yet")
+            return []
+        return await self._chain.claims_of(supplier, min_height)
+
+    async def claim(self, session_id: str, supplier: str) -> Any:
+        """A claim; a node that is behind does not know it yet."""
+        await self._node()
+        process = self._process
+        if process.suffers(process.sky.weather.lag_fault):
+            raise NotFoundError(session_id)
+        return await self._chain.claim(session_id, supplier)
 
     @property
     def latest(self) -> Any:

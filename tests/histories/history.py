@@ -39,8 +39,12 @@ from tests.miner.harness import Rig, suppliers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from relayminer.miner.service import MinerService
+
 AFTER_BLOCKS = 4
 """Blocks after the last settlement in which it is written down."""
+ORDERLY = 0.2
+"""Part of the processes that end by SIGTERM."""
 DUPLICATES = 0.2
 """Part of the relays that are in the log twice: the relayer never heard of its first write."""
 LOST_STATES = {
@@ -80,6 +84,7 @@ class World:
     kills: int = 0
     crashes: list[str] = field(factory=list)
     running: list[Process] = field(factory=list)
+    services: dict[str, MinerService] = field(factory=dict)
 
     @property
     def last_height(self) -> int:
@@ -101,17 +106,38 @@ class World:
                 await trio.sleep(self.rng.uniform(0, pause))
                 clock: Any = trio.lowlevel.current_clock()
                 clock.jump(self.rng.uniform(0, 3 * LEASE_SECONDS))
-            for process in list(self.running):
-                if not self.sky.rough:
-                    break
-                if self.rng.random() < weather.kills_per_block:
-                    self.sky.nursery.start_soon(self._kill_in, self.rng.uniform(0, pause), process)
-                if self.rng.random() < weather.pauses_per_block:
-                    process.cut_off(self.rng.uniform(0.1, weather.longest_pause_seconds))
+            if self.sky.rough:
+                self._hurt(weather, pause)
             await trio.sleep(pause)
             self.chain.advance()
         self.sky.rough = False
         await trio.sleep(2 * BLOCK_SECONDS)
+
+    def _hurt(self, weather: Weather, pause: float) -> None:
+        """What happens to processes in the time of one block."""
+        if self.rng.random() < weather.outages_per_block:
+            seconds = self.rng.uniform(0.1, LEASE_SECONDS)
+            for process in self.running:
+                process.cut_off(seconds)
+        for process in self.running:
+            if self.rng.random() < weather.kills_per_block:
+                self.sky.nursery.start_soon(self._kill_in, self.rng.uniform(0, pause), process)
+            if self.rng.random() < weather.pauses_per_block:
+                process.cut_off(self.rng.uniform(0.1, weather.longest_pause_seconds))
+            if self.rng.random() < weather.keys_per_block:
+                self.sky.nursery.start_soon(self._without_a_key, process, 3 * pause)
+
+    async def _without_a_key(self, process: Process, seconds: float) -> None:
+        """Its key files lack one for a while: the supplier must go to another miner and back."""
+        service = self.services.get(process.owner)
+        keys = {key.address: key for key in self.rig.keys}
+        if service is None:
+            return
+        service.set_keys({name: keys[name] for name in list(keys)[1:]})
+        until = trio.current_time() + seconds
+        while self.sky.rough and trio.current_time() < until:  # noqa: ASYNC110 - weather is no event
+            await trio.sleep(1.0)
+        service.set_keys(keys)
 
     async def _kill_in(self, seconds: float, process: Process) -> None:
         await trio.sleep(seconds)
@@ -130,7 +156,7 @@ class World:
         """Log a session's relays of one supplier, some of them twice, until its grace is over."""
         session = sha256(b"session %d" % number).hexdigest()
         log = RelayLog(redis, self.rig.names)
-        count = self.rng.randint(1, self.plan.relays_max)
+        count = self.rng.randint(2, self.plan.relays_max)
         end = number * SESSION_BLOCKS
         self.sent[supplier, session] = count
         last = self.chain.windows(end).claim_open_height - 1
@@ -159,12 +185,14 @@ class World:
         life = 0
         while True:
             rng = random.Random(f"{self.plan.seed} {slot} {life}")  # noqa: S311 - a test's dice
-            process = Process(f"miner-{slot}-{life:04d}", rng, self.sky)
+            in_order = self.rng.random() < ORDERLY
+            process = Process(f"miner-{slot}-{life:04d}", rng, self.sky, in_order)
             self.running.append(process)
             try:
                 await self._live(process)
             finally:
                 self.running.remove(process)
+                self.services.pop(process.owner, None)
             self.kills += 1
             life += 1
             await trio.sleep(self.rng.uniform(0, 2 * LEASE_SECONDS))
@@ -175,6 +203,7 @@ class World:
             service = self.rig.service(
                 redis, chain=NodeView(self.chain, process), owner=process.owner
             )
+            self.services[process.owner] = service
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(service.run)
                 await process.died.wait()

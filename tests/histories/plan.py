@@ -10,7 +10,7 @@ LEASE_SECONDS = 8.0
 BLOCK_SECONDS = 5.0
 SESSION_BLOCKS = 10
 WINDOW_BLOCKS = 12
-CALM_BLOCKS = 6
+CALM_BLOCKS = 4
 """So many blocks at the end of each window faults are healed."""
 CALM_SEEDS = 20
 """Each so manieth seed has no faults at all."""
@@ -26,6 +26,8 @@ class Weather:
     """Weights of: lost, executed but unanswered, late, overtaken, dies before, dies after."""
     chain_fault: float = 0.0
     """Per query."""
+    lag_fault: float = 0.0
+    """Per query for claims: the node is behind them."""
     send_fault: float = 0.0
     """Per broadcast."""
     send_kinds: tuple[float, ...] = (1, 1, 1, 1, 1, 1)
@@ -34,6 +36,10 @@ class Weather:
     pauses_per_block: float = 0.0
     stalls_per_block: float = 0.0
     jumps_per_block: float = 0.0
+    outages_per_block: float = 0.0
+    """The store is away from everybody."""
+    keys_per_block: float = 0.0
+    """A process loses a supplier's key for a while."""
     longest_pause_seconds: float = 3 * LEASE_SECONDS
     command_timeout_seconds: float = 1.0
 
@@ -47,7 +53,7 @@ class Plan:
     suppliers: int
     sessions: int
     relays_max: int
-    """Relays of a supplier in a session: from 1 to this."""
+    """Relays of a supplier in a session: from 2 to this; one alone does not earn its fees."""
     proof_probability: float
     batch_entries: int
     max_messages: int
@@ -85,13 +91,16 @@ def plan_of(seed: int) -> Plan:
         pauses_per_block=sometimes(0.6, 0.05, 0.2),
         stalls_per_block=sometimes(0.4, 0.05, 0.1),
         jumps_per_block=sometimes(0.3, 0.05),
+        outages_per_block=sometimes(0.4, 0.05, 0.2),
+        keys_per_block=sometimes(0.3, 0.05, 0.2),
+        lag_fault=sometimes(0.3, 0.2, 0.6),
     )
     return Plan(
         seed=seed,
         miners=rng.choice((1, 2, 2, 3)),
         suppliers=rng.choice((1, 1, 2)),
         sessions=rng.choice((1, 1, 2)),
-        relays_max=rng.choice((1, 4, 12)),
+        relays_max=rng.choice((2, 4, 12)),
         proof_probability=rng.choice((1.0, 1.0, 0.5, 0.0)),
         batch_entries=rng.choice((1, 3, 500)),
         max_messages=rng.choice((1, 30)),

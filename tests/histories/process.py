@@ -52,14 +52,16 @@ class Process:
     owner: str
     rng: random.Random
     sky: Sky
+    stops_in_order: bool = False
+    """Whether its end is a SIGTERM: it may still give back what it has."""
     dead: bool = False
     died: trio.Event = field(factory=trio.Event)
     away_until: float = -math.inf
     """Until then nothing leaves it and nothing reaches it: stopped, or cut off."""
 
     def die(self) -> None:
-        """As `kill -9`."""
-        self.dead = True
+        """As `kill -9`, or as SIGTERM when that is its way."""
+        self.dead = not self.stops_in_order
         self.died.set()
 
     def cut_off(self, seconds: float) -> None:
