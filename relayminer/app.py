@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import signal
 import socket
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -24,15 +23,13 @@ from relayminer.cache.leader import CacheLeader, make_leader
 from relayminer.cache.metrics import CacheMetrics
 from relayminer.cache.moment import ChainMoment
 from relayminer.chain.blocks import BlockFollower
-from relayminer.chain.client import TxClient
 from relayminer.chain.node_watch import NodeWatch
 from relayminer.chain.queries import ChainQueries
 from relayminer.chain.rpc_nodes import RpcNodes
 from relayminer.errors import RelayMinerError
 from relayminer.insight.loop_delay import LoopDelay
 from relayminer.keys.loading import SupplierKeys, load_keys
-from relayminer.miner.balances import Balances
-from relayminer.miner.service import MinerService
+from relayminer.mining import start_mining
 from relayminer.observing import start_observing
 from relayminer.plugin import load_cache_types, load_key_providers, load_transports
 from relayminer.relayer.service import RelayerService
@@ -43,7 +40,6 @@ from relayminer.state.block_events import BlockEvents
 from relayminer.state.embedded import open_store
 from relayminer.state.gateway import Redis
 from relayminer.state.identity import free_leases, living_identity
-from relayminer.state.ledger import Ledger
 from relayminer.state.names import KeyNames
 from relayminer.state.watch import ServerWatch
 from relayminer.telemetry.control import ControlPlane
@@ -237,10 +233,9 @@ async def _start_services(
     await free_leases(base.redis, base.names, dead, keys)
     if Role.CACHE_LEADER in roles:
         await group.start(_leader(base))
-    miner = _miner(base, keys) if Role.MINER in roles else None
-    if miner is not None:
-        await group.start(miner)
-        await group.start(_balances(base, keys))
+    miner = None
+    if Role.MINER in roles:
+        miner = await start_mining(base, group, keys, roles)
     relayer = _relayer(base, keys) if Role.RELAYER in roles else None
     if relayer is not None:
         await group.start(relayer)
@@ -364,36 +359,6 @@ def _leader(base: Foundation) -> CacheLeader:
         watchdog=base.watchdog,
         metrics=base.metrics,
     )
-
-
-def _miner(base: Foundation, keys: LiveKeys) -> MinerService:
-    def chain_time_ns() -> int:
-        block = base.follower.latest
-        return time.time_ns() if block is None else block.time_ns
-
-    return MinerService(
-        base.settings,
-        keys,
-        redis=base.redis,
-        names=base.names,
-        chain=base.queries,
-        blocks=base.follower,
-        transactions=TxClient(
-            base.queries,
-            base.settings.transactions,
-            base.settings.chain.chain_id,
-            now_ns=chain_time_ns,
-        ),
-        metrics=base.metrics,
-        owner=base.owner,
-        watchdog=base.watchdog,
-    )
-
-
-def _balances(base: Foundation, keys: LiveKeys) -> Balances:
-    ledger = Ledger(base.redis, base.names)
-    settings = base.settings.miner.balance
-    return Balances(base.queries, ledger, settings, lambda: list(keys.addresses), base.metrics)
 
 
 def _relayer(base: Foundation, keys: LiveKeys) -> RelayerService:

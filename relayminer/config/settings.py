@@ -302,6 +302,8 @@ class MinerSettings:
     lease_ttl_seconds: float = 4.0
     lease_renew_seconds: float = 1.0
     balance: BalanceSettings = field(factory=BalanceSettings)
+    shadow: bool = False
+    """Build everything beside a running fleet, send nothing, compare with its claims on chain."""
     default_service_factor: float = 0.0
     """Share of an application's stake that one session may spend with one supplier, published for
     the relayers; 0: as the protocol shares it out."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from relayminer.miner.ingest import Ingest
     from relayminer.miner.interfaces import BlockSource, ChainReader, Transactions
     from relayminer.miner.metrics import MinerMetrics
+    from relayminer.miner.shadow import Comparison
     from relayminer.miner.store import SupplierStore
     from relayminer.miner.tries import OpenTries
     from relayminer.protocol.signature import SigningKey
@@ -50,6 +51,8 @@ class ProcessContext:
     """Whether transactions may be sent for a supplier: not for one that is not staked."""
     settled_through: Callable[[str], int]
     """Last height whose settlement events have been recorded for a supplier."""
+    shadow: Comparison | None = None
+    """Of a shadow, which sends nothing: compares what it would have claimed."""
 
 
 @frozen

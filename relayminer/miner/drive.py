@@ -221,6 +221,10 @@ class Driver:
         self, sessions: Sequence[Session], windows: SessionWindows, height: int
     ) -> None:
         theirs = await claims_on_chain(self._context, windows.claim_close_height)
+        shadow = self._context.process.shadow
+        if shadow is not None:
+            await shadow.compare(self._context, sessions, theirs)
+            return
         for session in sessions:
             claim = theirs.get(session.session_id)
             await claim_verdict(self._context, session, windows, claim, height)

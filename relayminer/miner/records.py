@@ -42,6 +42,7 @@ class Step(StrEnum):
     EXPIRED = "expired"
     SLASHED = "slashed"
     DISCARDED = "discarded"
+    SHADOW_CLAIM = "shadow_claim"
 
 
 class Phase(StrEnum):

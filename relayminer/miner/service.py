@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from relayminer.config.settings import Settings
     from relayminer.miner.interfaces import BlockSource, ChainReader, Transactions
     from relayminer.miner.logs import RelayLogs
+    from relayminer.miner.shadow import Comparison
     from relayminer.miner.tenure import Tenure
     from relayminer.protocol.signature import SigningKey
     from relayminer.state.gateway import Redis
@@ -64,6 +65,8 @@ class MinerService:
         owner: Id of this process in leases and consumer groups; never the same for two lives of
             a process (`state.leases.owner_id`).
         watchdog: Looks after the loops; None: nobody does.
+        shadow: Of a shadow, whose `names` are its own; it compares and sends nothing.
+        witness_file: Where is kept what must not be forgotten with the store; None: in memory.
         now: Unix seconds, for records that people read.
     """
 
@@ -82,6 +85,8 @@ class MinerService:
         metrics: Metrics,
         owner: str,
         watchdog: Watchdog | None = None,
+        shadow: Comparison | None = None,
+        witness_file: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings.miner
@@ -120,6 +125,7 @@ class MinerService:
             watchdog=self._watchdog,
             may_send=self._registry.may_send,
             settled_through=self._settlement.through,
+            shadow=shadow,
         )
         self._ownership = Ownership(
             redis,

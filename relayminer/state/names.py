@@ -414,6 +414,10 @@ class KeyNames(CoreNames):
         """How many relays of a session were logged, as relayers counted them."""
         return f"{self.base}:relayminer:logged:{self.tag(supplier)}:{session_id}"
 
+    def shadow_counts_key(self, supplier: str) -> str:
+        """What a shadow miner has copied of a supplier's log (hash)."""
+        return f"{self.base}:relayminer:shadow:{self.tag(supplier)}"
+
     @property
     def settled_heights_key(self) -> str:
         """Hash of supplier to the last block whose settlement events were recorded."""
