@@ -24,7 +24,7 @@ from relayminer.config.settings import (
     Settings,
 )
 from relayminer.config.simulation import check_simulation
-from relayminer.config.traffic_checks import check_probes, check_traffic
+from relayminer.config.traffic_checks import check_probes, check_protocol, check_traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -335,6 +335,8 @@ def check_backend(key: Key, rpc_type: str, backend: BackendSettings) -> Iterator
         place = (*key, "urls", index)
         yield from _url(place, endpoint.url, schemes, may_be_address=rpc_type == "grpc")
     yield from _one_of((*key, "load_balancing"), backend.load_balancing, LOAD_BALANCING)
+    addresses = [backend.url, *(one.url for one in backend.urls)]
+    yield from check_protocol(key, rpc_type, backend, filter(None, addresses))
     yield from check_probes(key, rpc_type, backend)
     authentication = backend.authentication
     if authentication.password and not authentication.username:

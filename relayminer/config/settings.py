@@ -19,6 +19,7 @@ from relayminer.config.masking import masked_headers_repr, masked_url_repr
 from relayminer.config.simulation import CompressionSettings, SimulationSettings
 from relayminer.config.traffic import (
     AdmissionSettings,
+    BackendTlsSettings,
     FreshnessSettings,
     HealthCheckSettings,
     HedgingSettings,
@@ -148,6 +149,10 @@ class BackendSettings:
     load_balancing: str = ""
     """`first_healthy`, `round_robin` or `ranked`; empty: for one address the first, else the
     second."""
+    protocol: str = "auto"
+    """`http1`, `http2`, `alpn` (whichever the server agrees to), or `auto`: HTTP/2 for grpc, else
+    HTTP/1.1, which costs less CPU a relay."""
+    tls: BackendTlsSettings = field(factory=BackendTlsSettings)
     headers: dict[str, str] = field(factory=dict, repr=masked_headers_repr)
     authentication: AuthenticationSettings = AuthenticationSettings()
     max_retries: int = 1

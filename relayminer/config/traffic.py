@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - cattrs reads the types
+
 from attrs import field, frozen
 
 from relayminer.config.masking import masked_headers_repr
+
+
+@frozen(kw_only=True)
+class BackendTlsSettings:
+    """TLS with a backend whose URL says so (https, wss, grpcs)."""
+
+    ca_file: Path | None = None
+    """Authorities to believe, in PEM; empty: those of the system."""
+    server_name: str = ""
+    """Whom the certificate must be for; empty: the host of the URL."""
+    insecure: bool = False
+    """Believe any certificate: whoever is on the way may then answer in the backend's place."""
 
 
 @frozen(kw_only=True)

@@ -7,14 +7,52 @@ from typing import TYPE_CHECKING
 from relayminer.config.complaint import Complaint, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from relayminer.config.settings import BackendSettings, RelayerSettings, ServiceSettings
 
 _FAIR_BY = ("application", "supplier")
 _MAX_RETRIES = 3
 _WHOLE_SERVICE = "service"
+_PROTOCOLS = ("auto", "http1", "http2", "alpn")
+_AUTO, _GRPC, _WEBSOCKET = "auto", "grpc", "websocket"
 _HEIGHT_TYPES = ("jsonrpc", "cometbft", "rest")
+
+
+def check_protocol(
+    key: Key, rpc_type: str, backend: BackendSettings, addresses: Iterable[str]
+) -> Iterator[Complaint]:
+    """Which HTTP a backend speaks, and whom to believe there."""
+    place = (*key, "protocol")
+    if backend.protocol not in _PROTOCOLS:
+        yield Complaint(
+            place,
+            backend.protocol,
+            "not one of the known words",
+            f"write one of {', '.join(_PROTOCOLS)}",
+        )
+    elif backend.protocol != _AUTO and rpc_type == _WEBSOCKET:
+        yield Complaint(place, backend.protocol, "a WebSocket begins with HTTP/1.1", "leave it out")
+    elif backend.protocol == "http1" and rpc_type == _GRPC:
+        yield Complaint(place, backend.protocol, "gRPC needs HTTP/2", "leave it out")
+    elif backend.protocol == "alpn" and any(not _is_secure(url) for url in addresses):
+        yield Complaint(
+            place,
+            backend.protocol,
+            "only TLS has ALPN",
+            "write http1 or http2, or https:// addresses",
+        )
+    if backend.tls.insecure and backend.tls.ca_file is not None:
+        yield Complaint(
+            (*key, "tls", "insecure"),
+            True,  # noqa: FBT003 - the value
+            "who believes anybody needs no authorities",
+            "take out one of the two",
+        )
+
+
+def _is_secure(url: str) -> bool:
+    return url.lower().startswith(("https://", "grpcs://", "wss://"))
 
 
 def check_probes(key: Key, rpc_type: str, backend: BackendSettings) -> Iterator[Complaint]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,10 @@ from relayminer.net.errors import (
     WireError,
     WireTimeoutError,
 )
+from relayminer.net.http_syntax import BAD_VALUE, IDEMPOTENT, MAY_BE_EMPTY, TOKEN
 from relayminer.net.response import Response, ResponseParser
-from relayminer.net.response_stream import ResponseStream, media_type
+from relayminer.net.response_stream import ResponseStream, WireBody, media_type
+from relayminer.net.server import NO_TYPES, fetch
 from relayminer.net.tls import ClientTls, client_context
 from relayminer.net.wire import RECEIVE_BYTES, AnyWire
 
@@ -27,13 +28,9 @@ if TYPE_CHECKING:
     from relayminer.net.http1 import Headers
     from relayminer.net.url import Origin
     from relayminer.net.watchdog import Watchdog
+    from relayminer.net.wire import Wire
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_BAD_VALUE = re.compile(rb"[\x00\r\n]")
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
-_MAY_BE_EMPTY = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE"})
 _PROBE_AFTER_SECONDS = 0.5
-_NO_TYPES: frozenset[bytes] = frozenset()
 
 
 def request_bytes(
@@ -44,14 +41,14 @@ def request_bytes(
     Raises:
         BadRequestError: method, target or a header would break the framing.
     """
-    if not _TOKEN.fullmatch(method):
+    if not TOKEN.fullmatch(method):
         raise BadRequestError("the method is not a token")
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, authority)]
     for name, value in headers:
-        if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
+        if not TOKEN.fullmatch(name) or BAD_VALUE.search(value):
             raise BadRequestError("a header name or value is not allowed in HTTP")
         parts.append(b"%b: %b\r\n" % (name, value))
-    if body or method not in _MAY_BE_EMPTY:
+    if body or method not in MAY_BE_EMPTY:
         parts.append(b"Content-Length: %d\r\n\r\n" % len(body))
         parts.append(body)
     else:
@@ -102,6 +99,7 @@ class HttpPool:
             # Reading the system's certificates takes longer than the whole handshake.
             tls = ClientTls(client_context())
         self._tls = tls
+        self._authority = origin.authority.encode()
         self._idle: deque[_Connection] = deque()
         self._waiting: deque[trio.Event] = deque()
         self.open_connections = 0
@@ -109,35 +107,25 @@ class HttpPool:
         self.in_flight = 0
         """Exchanges in progress."""
 
-    async def exchange(
-        self,
-        method: bytes,
-        request: bytes,
-        *,
-        deadline: float,
-        header_timeout_seconds: float = math.inf,
-        max_response_bytes: int,
-    ) -> Response:
-        """Send `request` (of `request_bytes`), return its answer.
+    def prepare(self, method: bytes, target: bytes, headers: Headers, body: bytes) -> bytes:
+        """All bytes of a request."""
+        return request_bytes(method, target, self._authority, headers, body)
 
-        A kept connection that the server had closed before it answered a byte is replaced once,
-        for methods that may be repeated.
+    def sibling(self, max_connections: int) -> HttpPool:
+        """Connections of their own to the same server."""
+        return HttpPool(
+            self._origin,
+            self._watchdog,
+            max_connections=max_connections,
+            dial_timeout_seconds=self._dial_timeout_seconds,
+            tls=self._tls,
+        )
 
-        Args:
-            method: of the request.
-            request: all of its bytes.
-            deadline: Trio time at which the whole exchange is given up.
-            header_timeout_seconds: from the request's last byte to the end of the answer's head.
-            max_response_bytes: a longer body is an error.
-
-        Raises:
-            WireTimeoutError: too late.
-            WireError: no connection, or it broke.
-            ResponseTooLargeError, BadResponseError: the answer is not acceptable.
-        """
-        return await self._exchange(
-            method, request, deadline, header_timeout_seconds, max_response_bytes, _NO_TYPES
-        )  # type: ignore[return-value]  # without media types there is no stream
+    def adopt(self, wire: Wire) -> None:
+        """Have this connection, too."""
+        self.open_connections += 1
+        self._watchdog.watch(wire)
+        self._keep(_Connection(wire))
 
     def open(
         self,
@@ -147,11 +135,12 @@ class HttpPool:
         deadline: float,
         header_timeout_seconds: float = math.inf,
         max_response_bytes: int,
-        stream_types: frozenset[bytes],
+        stream_types: frozenset[bytes] = NO_TYPES,
     ) -> Awaitable[Response | ResponseStream]:
-        """As `exchange`, but answers of `stream_types` (lower case) come with their head alone.
+        """Send `request`, return its answer, as `Server.open`.
 
-        Whoever gets a stream closes it.
+        A kept connection that the server had closed before it answered a byte is replaced once,
+        for methods that may be repeated.
         """
         return self._exchange(
             method, request, deadline, header_timeout_seconds, max_response_bytes, stream_types
@@ -182,7 +171,7 @@ class HttpPool:
                     )
                 except WireError:
                     stale = not fresh and not connection.parser.touched
-                    if not (stale and method in _IDEMPOTENT):
+                    if not (stale and method in IDEMPOTENT):
                         raise
         finally:
             self.in_flight -= 1
@@ -229,7 +218,11 @@ class HttpPool:
             self.in_flight -= 1
             self._release(connection, reusable=reusable)
 
-        return ResponseStream(connection.wire, connection.parser, closed)
+        return ResponseStream(
+            connection.parser.status,
+            list(connection.parser.headers),
+            WireBody(connection.wire, connection.parser, closed),
+        )
 
     def _release(self, connection: _Connection, *, reusable: bool) -> None:
         connection.wire.expires_at = math.inf
@@ -318,30 +311,6 @@ class HttpPool:
     def origin(self) -> Origin:
         """Where the connections go."""
         return self._origin
-
-
-async def fetch(
-    pool: HttpPool,
-    method: bytes,
-    target: bytes,
-    *,
-    headers: Headers | None = None,
-    body: bytes = b"",
-    timeout_seconds: float,
-    max_response_bytes: int = 10_485_760,
-) -> Response:
-    """One exchange, for callers that have no bytes ready.
-
-    Raises:
-        NetError: as `HttpPool.exchange` and `request_bytes`.
-    """
-    request = request_bytes(method, target, pool.origin.authority.encode(), headers or [], body)
-    return await pool.exchange(
-        method,
-        request,
-        deadline=trio.current_time() + timeout_seconds,
-        max_response_bytes=max_response_bytes,
-    )
 
 
 __all__ = ["HttpPool", "NetError", "Response", "fetch", "request_bytes"]

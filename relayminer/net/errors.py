@@ -13,6 +13,10 @@ class WireError(NetError):
     """The connection broke: reset, refused, closed in the middle of a message."""
 
 
+class NotProcessedError(WireError):
+    """The server says that it has not looked at the request: it may be sent again."""
+
+
 class WireTimeoutError(NetError):
     """The peer took longer than it was given."""
 

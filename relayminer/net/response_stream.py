@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from relayminer.net.response import ResponseParser
 
 
-class Closed(Protocol):
-    """Gets the connection back."""
+class BodySource(Protocol):
+    """Where the body comes from."""
 
-    def __call__(self, *, reusable: bool) -> None:
-        """The stream is done with the connection."""
+    async def receive(self) -> bytes:
+        """The next piece as the server sent it; empty at the end. May be cancelled."""
+        ...
+
+    def close(self) -> None:
+        """Nobody wants more of it."""
         ...
 
 
@@ -30,16 +34,14 @@ class ResponseStream:
         headers: names as sent, in order, repeated names kept; without trailers.
     """
 
-    __slots__ = ("_also", "_closed", "_open", "_parser", "_wire", "headers", "status")
+    __slots__ = ("_also", "_open", "_source", "headers", "status")
 
-    def __init__(self, wire: AnyWire, parser: ResponseParser, closed: Closed) -> None:
-        self._wire = wire
-        self._parser = parser
-        self._closed = closed
+    def __init__(self, status: int, headers: Headers, source: BodySource) -> None:
+        self._source = source
         self._also: list[Callable[[], None]] = []
         self._open = True
-        self.status = parser.status
-        self.headers: Headers = list(parser.headers)
+        self.status = status
+        self.headers = headers
 
     async def receive(self) -> bytes:
         """The next piece of the body as the server sent it; empty at the end.
@@ -49,8 +51,43 @@ class ResponseStream:
         Raises:
             WireTimeoutError: the exchange's deadline has passed.
             WireError: the connection broke, or closed before the body was complete.
-            BadResponseError: this is not HTTP/1.1.
+            BadResponseError: this is not HTTP.
         """
+        return await self._source.receive()
+
+    def close(self) -> None:
+        """Give the connection back; the server learns of it when the body was not at its end."""
+        if self._open:
+            self._open = False
+            self._source.close()
+            for callback in self._also:
+                callback()
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called then, too."""
+        self._also.append(callback)
+
+
+class Closed(Protocol):
+    """Gets the connection back."""
+
+    def __call__(self, *, reusable: bool) -> None:
+        """The stream is done with the connection."""
+        ...
+
+
+class WireBody:
+    """A body on an HTTP/1.1 connection that carries nothing else meanwhile."""
+
+    __slots__ = ("_closed", "_parser", "_wire")
+
+    def __init__(self, wire: AnyWire, parser: ResponseParser, closed: Closed) -> None:
+        self._wire = wire
+        self._parser = parser
+        self._closed = closed
+
+    async def receive(self) -> bytes:
+        """The next piece."""
         parser = self._parser
         while True:
             piece = parser.take_body()
@@ -63,16 +100,8 @@ class ResponseStream:
                 raise WireError("the server closed before its answer was complete")
 
     def close(self) -> None:
-        """Give the connection back; the server learns of it when the body was not at its end."""
-        if self._open:
-            self._open = False
-            self._closed(reusable=self._parser.reusable and not self._wire.expired)
-            for callback in self._also:
-                callback()
-
-    def when_closed(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called then, too."""
-        self._also.append(callback)
+        """Give the connection back."""
+        self._closed(reusable=self._parser.reusable and not self._wire.expired)
 
 
 def media_type(content_type: bytes) -> bytes:

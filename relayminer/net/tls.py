@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HTTP1: Final = "http/1.1"
+HTTP2: Final = "h2"
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 

@@ -10,9 +10,6 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import trio
-from trio.lowlevel import wait_writable
-
 from relayminer.net.errors import WireError
 from relayminer.net.wire import RECEIVE_BYTES, Wire
 
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     import socket
 
 _ENCRYPT_BYTES = 262_144
+_RECORD_BYTES = 16_384
 
 
 class TlsWire(Wire):
@@ -119,6 +117,39 @@ class TlsWire(Wire):
             self._encrypt(view[start : start + _ENCRYPT_BYTES])
             await self._flush()
 
+    async def drain(self, pending: bytearray) -> None:
+        """As `Wire.drain`."""
+        if not self._secure:
+            await super().drain(pending)
+            return
+        while pending:
+            piece = bytes(memoryview(pending)[:_ENCRYPT_BYTES])
+            self._encrypt(memoryview(piece))
+            del pending[: len(piece)]
+            await self._flush()
+        await self._flush()
+
+    def drain_some(self, pending: bytearray) -> None:
+        """As `Wire.drain_some`."""
+        self._flush_some()
+        while pending and not self._unsent:
+            piece = bytes(memoryview(pending)[:_RECORD_BYTES])
+            try:
+                self._encrypt(memoryview(piece))
+            except WireError:
+                return
+            del pending[: len(piece)]
+            self._flush_some()
+
+    def receive_now(self) -> bytes | None:
+        """As `Wire.receive_now`."""
+        self._look()
+        if self._ahead or self._ended:
+            data = bytes(self._ahead)
+            self._ahead.clear()
+            return data
+        return None
+
     async def peek(self, limit: int) -> bytes:
         """As `Wire.peek`: waits for a first byte, then shows all that are there."""
         if not self._secure:
@@ -197,26 +228,12 @@ class TlsWire(Wire):
 
     async def _flush(self) -> None:
         self._unsent += self._outbound.read()
-        self._writing = True
-        try:
-            while self._unsent:
-                try:
-                    del self._unsent[: self._socket.send(self._unsent)]
-                except BlockingIOError:
-                    await wait_writable(self._descriptor)
-        except (OSError, trio.ClosedResourceError) as error:
-            raise self._error(error) from error
-        finally:
-            self._writing = False
+        await super().drain(self._unsent)
 
     def _flush_some(self) -> None:
         """Send what the socket takes at once; the rest waits for the next write."""
         self._unsent += self._outbound.read()
-        try:
-            while self._unsent:
-                del self._unsent[: self._socket.send(self._unsent)]
-        except OSError:
-            return
+        super().drain_some(self._unsent)
 
     def _say_goodbye(self) -> None:
         if not self._established or self._descriptor < 0:

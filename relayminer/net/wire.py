@@ -120,6 +120,48 @@ class Wire:
         finally:
             self._writing = False
 
+    async def drain(self, pending: bytearray) -> None:
+        """Write all of `pending` and take out what is written; it may grow meanwhile.
+
+        Cancelled, what was not written is still there. One task at a time.
+
+        Raises:
+            WireTimeoutError: the watchdog woke us.
+            WireError: the connection broke.
+        """
+        self._writing = True
+        try:
+            while pending:
+                try:
+                    del pending[: self._socket.send(pending)]
+                except BlockingIOError:
+                    await wait_writable(self._descriptor)
+        except (OSError, trio.ClosedResourceError) as error:
+            raise self._error(error) from error
+        finally:
+            self._writing = False
+
+    def drain_some(self, pending: bytearray) -> None:
+        """As `drain`, but only what the socket takes at once; a broken one takes nothing."""
+        try:
+            while pending:
+                del pending[: self._socket.send(pending)]
+        except OSError:
+            return
+
+    def receive_now(self) -> bytes | None:
+        """As `receive`, but None when there is nothing yet.
+
+        Raises:
+            WireError: the connection broke.
+        """
+        try:
+            return self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._error(error) from error
+
     def _error(self, error: Exception) -> WireTimeoutError | WireError:
         if self.expired:
             return WireTimeoutError("the peer took longer than it was given")

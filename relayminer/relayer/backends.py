@@ -121,6 +121,6 @@ class Backends:
         return PreparedBackends(
             settings,
             routes,
-            Prober(routes, settings, self._watchdog, self._metrics),
-            FreshnessGuard(routes, settings, self._watchdog, self._metrics),
+            Prober(routes, settings, self._metrics),
+            FreshnessGuard(routes, settings, self._metrics),
         )

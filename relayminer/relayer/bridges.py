@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import trio
 
-from relayminer.net.dial import TLS_SCHEMES, dial
+from relayminer.net.dial import dial
 from relayminer.net.errors import NetError, WireTimeoutError
-from relayminer.net.tls import ClientTls, client_context
 from relayminer.net.url import request_target
 from relayminer.plugin import BackendTarget, BridgeLimits
 from relayminer.relayer.bridge import OpenBridge
@@ -80,7 +79,6 @@ class Bridges:
         self._by_service: dict[str, ServiceBridgeMetrics] = {}
         self._open: set[OpenBridge] = set()
         self._give_up_at: float | None = None
-        self._tls: ClientTls | None = None
         self._log = structlog.get_logger("relayminer.relayer")
 
     def __len__(self) -> int:
@@ -190,7 +188,7 @@ class Bridges:
         origin = endpoint.url.origin
         seconds = route.timeouts.dial_seconds
         deadline = trio.current_time() + seconds
-        wire = await dial(origin, timeout_seconds=seconds, tls=self._context(origin.scheme))
+        wire = await dial(origin, timeout_seconds=seconds, tls=endpoint.tls)
         self._watchdog.watch(wire)
         try:
             with trio.fail_at(deadline):
@@ -211,12 +209,6 @@ class Bridges:
                 ) from None
             raise
         return wire
-
-    def _context(self, scheme: str) -> ClientTls | None:
-        if scheme in TLS_SCHEMES and self._tls is None:
-            # Reading the system's certificates takes longer than the whole handshake.
-            self._tls = ClientTls(client_context())
-        return self._tls
 
     def _forget(self, bridge: OpenBridge, wire: AnyWire) -> None:
         self._open.discard(bridge)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from relayminer.net.client import request_bytes
 from relayminer.net.errors import BadRequestError, BadUrlError
 from relayminer.net.url import request_target
 from relayminer.relayer.errors import RefusedError
@@ -45,8 +44,8 @@ _POCKET = b"pocket-"
 
 def backend_request(
     relay: Relay, route: Route, endpoint: Endpoint, method: bytes, headers: Headers
-) -> bytes:
-    """The whole request for one endpoint.
+) -> Any:
+    """The whole request for one endpoint, ready for its `http.open`.
 
     Raises:
         RefusedError: 502, the client's method, URL or headers cannot be written as HTTP.
@@ -60,9 +59,7 @@ def backend_request(
                 if len(endpoint.targets) >= _MAX_TARGETS:
                     endpoint.targets.clear()
                 endpoint.targets[url] = target
-        return request_bytes(
-            method, target, endpoint.http.origin.authority.encode(), headers, relay.http.body
-        )
+        return endpoint.http.prepare(method, target, headers, relay.http.body)
     except (BadUrlError, BadRequestError) as error:
         # The client's doing: no endpoint is blamed for it.
         raise RefusedError(502, "backend error", "bad_backend_request") from error

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from relayminer.net.client import HttpPool, fetch
 from relayminer.net.errors import BadResponseError, NetError
+from relayminer.net.server import fetch
 from relayminer.net.url import request_target
 from relayminer.relayer.errors import RelayerConfigurationError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from relayminer.config.settings import RelayerSettings
     from relayminer.config.traffic import FreshnessSettings
-    from relayminer.net.watchdog import Watchdog
+    from relayminer.net.server import Server
     from relayminer.relayer.metrics import RelayerMetrics
     from relayminer.relayer.pool import Endpoint
     from relayminer.relayer.routes import Route, ServiceRoutes
@@ -45,7 +45,6 @@ class FreshnessGuard:
     Args:
         routes: by service id.
         settings: of the relayer.
-        watchdog: looks after the deadlines; it must be running.
         metrics: where heights are shown.
 
     Raises:
@@ -56,7 +55,6 @@ class FreshnessGuard:
         self,
         routes: Mapping[str, ServiceRoutes],
         settings: RelayerSettings,
-        watchdog: Watchdog,
         metrics: RelayerMetrics,
     ) -> None:
         self._guarded: list[_Guarded] = []
@@ -64,7 +62,7 @@ class FreshnessGuard:
             for rpc_type, route in service_routes.by_type.items():
                 freshness = settings.services[service].backends[rpc_type].freshness
                 if freshness.max_lag_blocks:
-                    self._guarded.append(_Guarded(route, freshness, watchdog, metrics))
+                    self._guarded.append(_Guarded(route, freshness, metrics))
 
     async def run(self) -> None:
         """Compare heights until cancelled: at once, then every interval."""
@@ -80,7 +78,6 @@ class _Guarded:
         self,
         route: Route,
         freshness: FreshnessSettings,
-        watchdog: Watchdog,
         metrics: RelayerMetrics,
     ) -> None:
         self._route = route
@@ -92,7 +89,7 @@ class _Guarded:
                 route,
                 endpoint,
                 freshness,
-                HttpPool(endpoint.http.origin, watchdog, max_connections=1),
+                endpoint.http.sibling(max_connections=1),
                 metrics.endpoint_height.bind(name, endpoint.name),
             )
             for endpoint in endpoints
@@ -137,7 +134,7 @@ class _Question:
         route: Route,
         endpoint: Endpoint,
         freshness: FreshnessSettings,
-        pool: HttpPool,
+        pool: Server,
         gauge: Gauge,
     ) -> None:
         self.endpoint = endpoint

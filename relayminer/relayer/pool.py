@@ -19,7 +19,8 @@ from relayminer.relayer.pool_rank import Rank, best
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from relayminer.net.client import HttpPool
+    from relayminer.net.server import Server
+    from relayminer.net.tls import ClientTls
     from relayminer.net.url import BackendUrl
     from relayminer.telemetry.metrics import Gauge
 
@@ -44,6 +45,7 @@ class Endpoint:
         height: of its chain, 0 while unknown.
         is_lagging: whether its chain lags behind its siblings'.
         rank: moving averages of what it did.
+        tls: for connections that are made for one conversation or probe.
         targets: request targets already built, by the client's URL.
     """
 
@@ -63,14 +65,23 @@ class Endpoint:
         "rank",
         "targets",
         "timeouts",
+        "tls",
         "url",
     )
 
-    def __init__(self, name: str, url: BackendUrl, http: HttpPool, health: Gauge) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: BackendUrl,
+        http: Server,
+        health: Gauge,
+        tls: ClientTls | None = None,
+    ) -> None:
         self.name = name
         self.url = url
         self.http = http
         self.health = health
+        self.tls = tls
         self.failures = 0
         self.timeouts = 0
         self.left_alone_until: float | None = None

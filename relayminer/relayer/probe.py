@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from relayminer.config.settings import RelayerSettings
     from relayminer.config.traffic import HealthCheckSettings
-    from relayminer.net.watchdog import Watchdog
     from relayminer.relayer.metrics import RelayerMetrics
     from relayminer.relayer.pool import BackendPool, Endpoint
     from relayminer.relayer.routes import Route, ServiceRoutes
@@ -61,7 +60,6 @@ class Prober:
     Args:
         routes: by service id.
         settings: of the relayer.
-        watchdog: looks after the probes' deadlines; it must be running.
         metrics: where outcomes are counted.
     """
 
@@ -69,7 +67,6 @@ class Prober:
         self,
         routes: Mapping[str, ServiceRoutes],
         settings: RelayerSettings,
-        watchdog: Watchdog,
         metrics: RelayerMetrics,
     ) -> None:
         self._groups: list[tuple[HealthCheckSettings, list[_Target]]] = []
@@ -77,7 +74,7 @@ class Prober:
             for rpc_type, route in service_routes.by_type.items():
                 health = settings.services[service].backends[rpc_type].health_check
                 if health.enabled and route.pool is not None:
-                    targets = _targets(route, route.pool, health, watchdog, metrics)
+                    targets = _targets(route, route.pool, health, metrics)
                     self._groups.append((health, targets))
 
     async def run(self) -> None:
@@ -118,7 +115,6 @@ def _targets(
     route: Route,
     pool: BackendPool,
     health: HealthCheckSettings,
-    watchdog: Watchdog,
     metrics: RelayerMetrics,
 ) -> list[_Target]:
     name = f"{route.service}:{route.rpc_type}"
@@ -126,7 +122,7 @@ def _targets(
         _Target(
             pool,
             endpoint,
-            probe_of(route, endpoint, health, watchdog),
+            probe_of(route, endpoint, health),
             metrics.probe_successes.bind(name, endpoint.name),
             metrics.probe_failures.bind(name, endpoint.name),
         )
@@ -134,9 +130,7 @@ def _targets(
     ]
 
 
-def probe_of(
-    route: Route, endpoint: Endpoint, health: HealthCheckSettings, watchdog: Watchdog
-) -> Probe:
+def probe_of(route: Route, endpoint: Endpoint, health: HealthCheckSettings) -> Probe:
     """The probe that speaks what the endpoint speaks.
 
     Raises:
@@ -147,7 +141,7 @@ def probe_of(
             return GrpcProbe(route, endpoint, health)
         if endpoint.url.origin.scheme in _WEBSOCKET:
             return WebSocketProbe(route, endpoint, health)
-        return HttpProbe(route, endpoint, health, watchdog)
+        return HttpProbe(route, endpoint, health)
     except NetError as error:
         raise RelayerConfigurationError(
             f"service {route.service}, backend {route.rpc_type}, health_check.endpoint: {error}"

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import ssl
-from typing import TYPE_CHECKING, Protocol
-
-import trio
+import struct
+from typing import TYPE_CHECKING
 
 from relayminer.net.errors import BadResponseError
-from relayminer.net.url import Origin
-from relayminer.relayer.probe_grpc_call import GRPC_OK, UNIMPLEMENTED, UnaryCall
+from relayminer.net.server import fetch
+from relayminer.relayer.probe_http import probe_headers
 
 if TYPE_CHECKING:
     from relayminer.config.traffic import HealthCheckSettings
-    from relayminer.net.http1 import Headers
     from relayminer.relayer.pool import Endpoint
     from relayminer.relayer.routes import Route
 
 _PATH = b"/grpc.health.v1.Health/Check"
 _SERVING = 1
 _STATUS_NAMES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
-_TLS = frozenset({"https", "grpcs", "wss"})
+_OK = 0
+_UNIMPLEMENTED = 12
+_PREFIX = struct.Struct(">BI")
+_MAX_ANSWER_BYTES = 65_536
 _LENGTH = b"\x0a"
 _STATUS_FIELD = 0x08
 _MAX_NAME_BYTES = 127
-
-
-class Caller(Protocol):
-    """One unary gRPC call over HTTP/2."""
-
-    async def __call__(
-        self,
-        origin: Origin,
-        path: bytes,
-        message: bytes,
-        headers: Headers,
-        *,
-        timeout_seconds: float,
-    ) -> tuple[int, bytes]:
-        """The gRPC status and the answer's message (empty unless the status is 0)."""
-        ...
 
 
 class GrpcProbe:
@@ -48,45 +32,37 @@ class GrpcProbe:
     A server that is there but knows no health service is well: it has answered.
     """
 
-    def __init__(
-        self,
-        route: Route,
-        endpoint: Endpoint,
-        health: HealthCheckSettings,
-        call: Caller | None = None,
-    ) -> None:
-        origin = endpoint.url.origin
-        scheme = "https" if origin.scheme in _TLS else "http"
-        self._origin = Origin(scheme, origin.host, origin.port)
-        self._headers = [
-            *((name.lower(), value) for name, value in route.fixed_headers),
-            *((name.lower().encode(), value.encode()) for name, value in health.headers.items()),
-        ]
-        self._message = check_request(health.endpoint.strip("/"))
-        self._call: Caller = call or UnaryCall(ssl.create_default_context)
+    def __init__(self, route: Route, endpoint: Endpoint, health: HealthCheckSettings) -> None:
+        self._server = endpoint.http.sibling(max_connections=1)
+        self._headers = probe_headers(route, health)
+        self._headers.append((b"content-type", b"application/grpc"))
+        message = check_request(health.endpoint.strip("/"))
+        self._body = _PREFIX.pack(0, len(message)) + message
 
     async def problem(self, *, timeout_seconds: float) -> str:
         """Whether the server says SERVING, or does not know the question."""
-        try:
-            with trio.fail_after(timeout_seconds):
-                status, message = await self._call(
-                    self._origin,
-                    _PATH,
-                    self._message,
-                    self._headers,
-                    timeout_seconds=timeout_seconds,
-                )
-        except trio.TooSlowError:
-            return "no answer in time"
-        if status == UNIMPLEMENTED:
+        answer = await fetch(
+            self._server,
+            b"POST",
+            _PATH,
+            headers=self._headers,
+            body=self._body,
+            timeout_seconds=timeout_seconds,
+            max_response_bytes=_MAX_ANSWER_BYTES,
+        )
+        status = answer.header(b"grpc-status")
+        if not status.isdigit():
+            raise BadResponseError(f"no gRPC status; HTTP status {answer.status}")
+        if int(status) == _UNIMPLEMENTED:
             return ""
-        if status != GRPC_OK:
-            return f"gRPC status {status}"
-        serving = serving_status(message)
+        if int(status) != _OK:
+            return f"gRPC status {int(status)}"
+        serving = serving_status(answer.body[_PREFIX.size :])
         return "" if serving == _SERVING else f"health {_STATUS_NAMES.get(serving, serving)}"
 
     def close(self) -> None:
-        """Nothing stays open between probes."""
+        """Close the connection."""
+        self._server.close()
 
 
 def check_request(service: str) -> bytes:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relayminer.net.client import HttpPool, fetch
+from relayminer.net.server import fetch
 from relayminer.net.url import request_target
 
 if TYPE_CHECKING:
     from relayminer.config.traffic import HealthCheckSettings
     from relayminer.net.http1 import Headers
     from relayminer.net.response import Response
-    from relayminer.net.watchdog import Watchdog
     from relayminer.relayer.pool import Endpoint
     from relayminer.relayer.routes import Route
 
@@ -22,10 +21,8 @@ _GOOD = range(200, 300)
 class HttpProbe:
     """Asks over connections of its own: busy relays must not make an endpoint look dead."""
 
-    def __init__(
-        self, route: Route, endpoint: Endpoint, health: HealthCheckSettings, watchdog: Watchdog
-    ) -> None:
-        self._pool = HttpPool(endpoint.http.origin, watchdog, max_connections=1)
+    def __init__(self, route: Route, endpoint: Endpoint, health: HealthCheckSettings) -> None:
+        self._pool = endpoint.http.sibling(max_connections=1)
         self._method = health.method.upper().encode()
         self._body = health.request_body.encode()
         self._headers = probe_headers(route, health)

@@ -32,12 +32,13 @@ class WebSocketProbe:
 
     def __init__(self, route: Route, endpoint: Endpoint, health: HealthCheckSettings) -> None:
         self._origin = endpoint.url.origin
+        self._tls = endpoint.tls
         self._target = probe_target(route, endpoint, health)
         self._headers = probe_headers(route, health)
 
     async def problem(self, *, timeout_seconds: float) -> str:
         """Whether the endpoint switches to the WebSocket protocol."""
-        wire = await dial(self._origin, timeout_seconds=timeout_seconds)
+        wire = await dial(self._origin, timeout_seconds=timeout_seconds, tls=self._tls)
         try:
             key = base64.b64encode(secrets.token_bytes(16))
             await wire.send(self._request(key))

@@ -9,14 +9,15 @@ from urllib.parse import unquote_to_bytes
 import trio
 from attrs import define, field
 
-from relayminer.net.client import HttpPool
 from relayminer.net.errors import BadUrlError
-from relayminer.net.url import DEFAULT_PORTS, BackendUrl, Origin, parse_backend_url
+from relayminer.net.tls import HTTP1
+from relayminer.net.url import DEFAULT_PORTS, parse_backend_url
 from relayminer.relayer.errors import RelayerConfigurationError
 from relayminer.relayer.forward_setup import hedge_of, traffic_of
 from relayminer.relayer.metrics import RelayerMetrics, RouteMetrics
 from relayminer.relayer.pool import FIRST_HEALTHY, ROUND_ROBIN, BackendPool, Endpoint
 from relayminer.relayer.pool_profiles import PoolLimits, Timeouts, pool_limits_of, timeouts_of
+from relayminer.relayer.servers import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +122,7 @@ class RouteBuilder:
         self, settings: RelayerSettings, watchdog: Watchdog, metrics: RelayerMetrics
     ) -> None:
         self._settings = settings
-        self._watchdog = watchdog
+        self._servers = Servers(watchdog)
         self._metrics = metrics
 
     def build(self) -> dict[str, ServiceRoutes]:
@@ -211,17 +212,16 @@ class RouteBuilder:
                     f"service {service}, backend {rpc_type}: unknown scheme in {text!r}; "
                     f"choose from {', '.join(DEFAULT_PORTS)}"
                 )
-            http = HttpPool(
-                _http_origin(url),
-                self._watchdog,
-                max_connections=limits.max_connections,
-                max_idle_connections=limits.max_idle_connections,
-                idle_seconds=limits.idle_seconds,
-                dial_timeout_seconds=timeouts.dial_seconds,
-            )
             label = name or url.origin.authority
+            try:
+                http = self._servers.server(url, rpc_type, backend, limits, timeouts)
+                tls = self._servers.tls(url, backend, HTTP1)
+            except RelayerConfigurationError as error:
+                raise RelayerConfigurationError(
+                    f"service {service}, backend {rpc_type}: {error}"
+                ) from error
             health = self._metrics.endpoint_health.bind(f"{service}:{rpc_type}", label)
-            endpoints.append(Endpoint(label, url, http, health))
+            endpoints.append(Endpoint(label, url, http, health, tls))
         strategy = backend.load_balancing or (FIRST_HEALTHY if len(endpoints) == 1 else ROUND_ROBIN)
         return BackendPool(
             service,
@@ -248,13 +248,6 @@ def _addresses(backend: BackendSettings) -> list[tuple[str, str]]:
     if listed:
         return [(one.name, one.url) for one in listed]
     return [("", backend.url)]
-
-
-def _http_origin(url: BackendUrl) -> Origin:
-    origin = url.origin
-    if origin.scheme in NOT_HTTP_SCHEMES:
-        return Origin("https" if origin.scheme == "wss" else "http", origin.host, origin.port)
-    return origin
 
 
 def _fixed_headers(backend: BackendSettings) -> Headers:

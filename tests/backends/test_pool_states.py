@@ -195,6 +195,7 @@ def test_a_busy_endpoint_ranks_lower() -> None:
     """Equal endpoints share the load."""
     pool = pool_of(2, Clock(), RANKED)
     first, second = pool.endpoints
+    assert isinstance(first.http, HttpPool)
     first.http.in_flight = 3
     assert pool.pick() is second
 

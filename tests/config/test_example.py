@@ -13,6 +13,7 @@ from relayminer.config.document import parse_document
 from relayminer.config.settings import BackendSettings, ServiceSettings
 from relayminer.config.simulation import SimulatedIdentitySettings
 from relayminer.config.structure import known_paths, structured
+from relayminer.config.traffic import BackendTlsSettings
 from tests.vector_data import REPOSITORY
 
 EXAMPLE = REPOSITORY / "config" / "relayminer.example.yaml"
@@ -72,7 +73,9 @@ def test_the_example_shows_every_setting_with_its_default() -> None:
     service = shown.relayer.services["eth"]
     assert service.lanes["dear"].log_range_blocks == 1000
     assert attrs.evolve(service, backends={}, lanes={}) == ServiceSettings(backends={})
-    backend = attrs.evolve(service.backends["jsonrpc"], url="")
+    backend = service.backends["jsonrpc"]
+    assert backend.tls.ca_file == Path("backend-ca.pem")
+    backend = attrs.evolve(backend, url="", tls=BackendTlsSettings())
     assert backend == BackendSettings()
     text = uncommented()
     missing = [
