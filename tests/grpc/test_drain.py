@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from h2.errors import ErrorCodes
+from relayminer_plugins.grpc.transport import GrpcTransport
 
+from relayminer.net.http1 import response_bytes
 from relayminer.protocol.pb.mined_relay_pb2 import MinedRelayMessage
 from tests.grpc.client import METHOD, connect
 from tests.grpc.kit import checked, serving
-from tests.relayer.kit import Backend, json_rpc, request_body, signed_request
+from tests.relayer.kit import Backend, bench, json_rpc, request_body, settings, signed_request
 from tests.streaming.backend import StreamBackend, Upstream
 from tests.streaming.client import until
 
@@ -80,6 +84,35 @@ async def test_a_client_that_does_not_listen_holds_nobody_up(redis_url: str) -> 
         await until(lambda: len(b.backend.requests) == 1, 10)
         stop(b)
         await stopped(b, 10)
+        await client.aclose()
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_client_that_does_not_read_is_cut_off(redis_url: str, *, is_stream: bool) -> None:
+    """Megabytes wait for it when the time is up, some of them in the middle of a frame."""
+    piece = b"x" * 4_000_000
+
+    async def script(upstream: Upstream) -> None:
+        await upstream.head()
+        for _ in range(10):
+            await upstream.send(piece)
+
+    backend = Backend(lambda _: response_bytes(200, piece))
+    if is_stream:
+        backend = StreamBackend(script)
+    configure = partial(settings, drain_seconds=0.5)
+    transport = GrpcTransport()
+    async with bench(redis_url, transports=[transport], backend=backend, configure=configure) as b:
+        client = await connect(b.address, window=2**31 - 1)
+        client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        body = request_body(signed_request(b.chain))
+        for _ in range(4):
+            await client.post(body)
+        await until(lambda: len(b.backend.requests) == 4, 10)
+        [connection] = transport._connections
+        await until(lambda: connection._outbox._sending, 10)
+        stop(b)
+        await stopped(b, 8)
         await client.aclose()
 
 

@@ -123,7 +123,7 @@ async def test_a_small_relay_overtakes_a_slow_one(redis_url: str) -> None:
 
 async def test_thousands_over_one_connection_leave_nothing(redis_url: str, *, soak: bool) -> None:
     """Calls and requests in turn: no stream is remembered, and the heap is flat."""
-    count = 10_000 if soak else 400
+    count = 10_000 if soak else 200
     transport = GrpcTransport()
     async with bench(redis_url, transports=[transport, HttpTransport()]) as b:
         client = await connect(b.address)

@@ -215,7 +215,12 @@ class Http2Connection(AbstractHandler):
                 return
             finally:
                 self._receiving = False
-            if not data or self._done:
+            if self._done:
+                return
+            if not data:
+                # As HTTP/2 sees it the client is gone, and nobody takes what we write.
+                self._outbox.close()
+                self._wire.expire()
                 return
             try:
                 events = self._connection.feed(data)
@@ -303,7 +308,7 @@ class Http2Connection(AbstractHandler):
             self._reset(stream, ErrorCodes.NO_ERROR)
         finally:
             self._end(stream, release)
-        await self._outbox.flush()
+        await self._outbox.flush_exposed()
 
     def _reset(self, stream: TrioStream, code: ErrorCodes) -> None:
         if stream.closable:

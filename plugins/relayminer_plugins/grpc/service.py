@@ -154,7 +154,7 @@ class Call:
             await stream.send_piece(body)
             if is_last:
                 await stream.send_fields(_OK_TRAILERS, end_stream=True)
-            await stream.outbox.flush()
+            await stream.outbox.flush_exposed()
         except (WireError, WireTimeoutError):
             self._engine.undelivered(call)
             raise
