@@ -66,7 +66,6 @@ class MinerService:
             a process (`state.leases.owner_id`).
         watchdog: Looks after the loops; None: nobody does.
         shadow: Of a shadow, whose `names` are its own; it compares and sends nothing.
-        witness_file: Where is kept what must not be forgotten with the store; None: in memory.
         now: Unix seconds, for records that people read.
     """
 
@@ -86,7 +85,6 @@ class MinerService:
         owner: str,
         watchdog: Watchdog | None = None,
         shadow: Comparison | None = None,
-        witness_file: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings.miner

@@ -44,7 +44,18 @@ ALLOWED: dict[str, set[str]] = {
     | OUTSIDE_WORLD
     | {"devnet", "gateway", "plugin", "relayer", "cache", "miner"},
 }
-UNBOUNDED = {"cli", "app", "mining", "roles", "observing", "reload", "workers", "demo", "__main__", "__init__"}
+UNBOUNDED = {
+    "cli",
+    "app",
+    "mining",
+    "roles",
+    "observing",
+    "reload",
+    "workers",
+    "demo",
+    "__main__",
+    "__init__",
+}
 
 
 def sources(folder: str) -> Iterator[Path]:
