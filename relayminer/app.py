@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from relayminer.cache.caches import Caches
 from relayminer.cache.heights import HeightKeeper
@@ -44,6 +44,7 @@ from relayminer.state.names import KeyNames
 from relayminer.state.watch import ServerWatch
 from relayminer.telemetry.control import ControlPlane
 from relayminer.telemetry.health import Health
+from relayminer.telemetry.log_writer import Sampling
 from relayminer.telemetry.logs import set_up_logs
 from relayminer.telemetry.metrics import Metrics
 from relayminer.watchdog import Watchdog
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from relayminer.config.settings import Settings
     from relayminer.reload import ConfigSource
+    from relayminer.telemetry.log_writer import LogWriter
     from relayminer.workers import Leash
 
 STOP_MARGIN_SECONDS: Final = 10.0
@@ -93,12 +95,14 @@ class Launch:
         workers: relayer processes beside this one; none when it is the relayer itself.
         worker_command: starts one of them.
         leash: of a process that is such a worker.
+        log_writer: writes the log, when nobody waits for it.
     """
 
     source: ConfigSource | None = None
     workers: int = 0
     worker_command: tuple[str, ...] = ()
     leash: Leash | None = None
+    log_writer: LogWriter | None = None
 
 
 def run_process(settings: Settings, roles: frozenset[Role], launch: Launch | None = None) -> None:
@@ -107,12 +111,25 @@ def run_process(settings: Settings, roles: frozenset[Role], launch: Launch | Non
     Raises:
         RelayMinerError: the process cannot start or go on; the text says what to do.
     """
-    set_up_logs(settings.logging.level, settings.logging.format)
+    logs = settings.logging
+    writer = set_up_logs(
+        logs.level,
+        logs.format,
+        buffer_lines=logs.buffer_lines,
+        sampling=Sampling(logs.sampling_initial, logs.sampling_thereafter)
+        if logs.sampling
+        else None,
+        caller=logs.caller,
+    )
+    launch = evolve(launch or Launch(), log_writer=writer)
     try:
-        trio.run(_until_told_to_stop, settings, roles, launch or Launch())
+        trio.run(_until_told_to_stop, settings, roles, launch)
     except* RelayMinerError as group:
         # One reason is what an operator needs; the log has the rest.
         raise next(_leaves(group)) from None
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def _leaves(group: BaseExceptionGroup[RelayMinerError]) -> Iterator[RelayMinerError]:
@@ -239,6 +256,8 @@ async def _start_services(
     relayer = _relayer(base, keys) if Role.RELAYER in roles else None
     if relayer is not None:
         await group.start(relayer)
+    if launch.log_writer is not None:
+        launch.log_writer.show(base.metrics)
     await start_observing(base, group, roles, keys, relayer)
     if launch.source is not None and keys:
         reloader = Reloader(

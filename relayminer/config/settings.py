@@ -15,6 +15,7 @@ from relayminer.config.chain import ChainSettings
 from relayminer.config.console import ConsoleSettings
 from relayminer.config.debug import DebugSettings
 from relayminer.config.entrance import ProxyProtocolSettings, TlsSettings
+from relayminer.config.logs import LoggingSettings
 from relayminer.config.masking import masked_headers_repr, masked_url_repr
 from relayminer.config.simulation import CompressionSettings, SimulationSettings
 from relayminer.config.traffic import (
@@ -337,15 +338,6 @@ class ControlSettings:
 
 
 @frozen(kw_only=True)
-class LoggingSettings:
-    """Logs go to standard error."""
-
-    level: str = "info"
-    format: str = "auto"
-    """`json`, `console`, or `auto`: console on a terminal, JSON elsewhere."""
-
-
-@frozen(kw_only=True)
 class Settings:
     """All settings of one process."""
 
@@ -360,6 +352,6 @@ class Settings:
     control: ControlSettings = ControlSettings()
     console: ConsoleSettings = field(factory=ConsoleSettings)
     debug: DebugSettings = field(factory=DebugSettings)
-    logging: LoggingSettings = LoggingSettings()
+    logging: LoggingSettings = field(factory=LoggingSettings)
     reload_poll_seconds: float = 2.0
     """How often the configuration and the keys are looked at for changes; 0: only on SIGHUP."""

@@ -64,6 +64,8 @@ def test_the_relayers_keys_work_as_meant() -> None:
         "names": [one.name for one in eth.backends["websocket"].urls],
         "identity": relayer.simulation.identities[0].key_id,
         "group": settings.redis.namespace.consumer_group_prefix,
+        "profiles": (settings.debug.enabled, settings.debug.listen),
+        "logs": (settings.logging.buffer_lines, settings.logging.sampling_thereafter),
     }
     assert found == {
         "listen": "0.0.0.0:18080",
@@ -85,6 +87,8 @@ def test_the_relayers_keys_work_as_meant() -> None:
         "names": ["", "spare"],
         "identity": "probe",
         "group": "miners2",
+        "profiles": (True, "127.0.0.1:16060"),
+        "logs": (1000, 5),
     }
 
 
@@ -129,6 +133,7 @@ def test_what_holds_instead_is_told_for_every_key_that_has_no_place(kind: str) -
     """No key that does nothing passes in silence."""
     told = {note.place.name for note in load_foreign(kind, FILES[kind]).notes}
     finished = {
+        "logging.async",
         "metrics.addr",
         "health_check.enabled",
         "health_check.addr",

@@ -59,6 +59,7 @@ def fitted(kind: str, path: Path, running: Devnet, store: str, **changes: Any) -
     document["keys"]["keys_file"] = str(info.supplier_keys_file)
     document["keys"]["keys_dir"] = str(path.parent / "more-keys")
     document["keys"]["keyring"] |= {"dir": str(path.parent), "key_names": []}
+    document["pprof"]["addr"] = f"0.0.0.0:{free_port()}"
     for section, value in changes.items():
         document[section] = value
     path.write_text(yaml.safe_dump(document))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from relayminer.config.foreign.rows import Row, not_empty
+from relayminer.config.foreign.rows import Row, above_zero, not_empty
 
 if TYPE_CHECKING:
     from relayminer.config.foreign.rows import Translation
@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 DEFAULT_REDIS: Final = "redis://localhost:6379"
 
 _NO_POOL = "commands of one turn share one connection per store node: there is no pool to size"
-_LOGS = "told on standard error without waiting: there is nothing to set"
-_PROFILES = (
-    "profiles are not served on an address of their own: see docs/operating.md for how to take one"
-)
+_PROFILES = "for this machine alone, whatever the address: 127.0.0.1 with that port"
 _NAMESPACE = (
     "base_prefix",
     "cache_prefix",
@@ -57,6 +54,13 @@ def log_format(value: object) -> object:
     return "console" if value == "text" else "json"
 
 
+def on_this_machine(value: object) -> object:
+    """The port, at a loopback address."""
+    if isinstance(value, str) and value.rpartition(":")[2].isdecimal():
+        return f"127.0.0.1:{value.rpartition(':')[2]}"
+    return value
+
+
 REDIS: Final = (
     Row("redis.url", "redis.url", not_empty),
     Row("redis.pool_size", note=_NO_POOL),
@@ -84,23 +88,21 @@ KEYS: Final = (
 SERVERS: Final = (
     Row("metrics.enabled", "control.enabled"),
     Row("metrics.addr"),
-    Row("pprof.enabled", note=_PROFILES),
-    Row("pprof.addr", note=_PROFILES),
+    Row("pprof.enabled", "debug.enabled"),
+    Row("pprof.addr", "debug.listen", on_this_machine, _PROFILES),
 )
 
 LOGGING: Final = (
     Row("logging.level", "logging.level", log_level),
     Row("logging.format", "logging.format", log_format),
     Row("logging.output", note="logs go to standard error"),
-    Row("logging.async", note=_LOGS),
-    Row("logging.async_buffer_size", note=_LOGS),
-    Row("logging.async_poll_interval", note=_LOGS),
-    Row("logging.sampling", note="no line is written per relay, so none is left out"),
-    Row("logging.sampling_initial", note="no line is written per relay, so none is left out"),
-    Row("logging.sampling_thereafter", note="no line is written per relay, so none is left out"),
-    Row(
-        "logging.enable_caller", note="a line says its event and fields, not its place in the code"
-    ),
+    Row("logging.async"),
+    Row("logging.async_buffer_size", "logging.buffer_lines", above_zero),
+    Row("logging.async_poll_interval", note="a line is written as soon as the one before it was"),
+    Row("logging.sampling", "logging.sampling"),
+    Row("logging.sampling_initial", "logging.sampling_initial", above_zero),
+    Row("logging.sampling_thereafter", "logging.sampling_thereafter", above_zero),
+    Row("logging.enable_caller", "logging.caller"),
 )
 
 
@@ -109,6 +111,9 @@ def finish_common(translation: Translation) -> None:
     translation.default("redis.url", DEFAULT_REDIS)
     translation.default("chain.grpc_insecure", value=False)
     translation.default("logging.format", "json")
+    if translation.found("logging.async") is False:
+        place = translation.place(("logging", "async"))
+        translation.put(("logging", "buffer_lines"), 0, place)
     level = translation.found("logging.level")
     if level is not None and log_level(level) != str(level).lower():
         place = translation.place(("logging", "level"))
