@@ -118,7 +118,7 @@ USED_ELSEWHERE = {
     r"^relayminer/relayer/simulate\.py:.*'close_code'": "for transports that speak WebSocket",
     r"^plugins/relayminer_plugins/websocket/(peer|raw|stream)\.py:.*"
     r"'(_handle_|_reader_running|process_frame|_message_decoder|wait_send)": "its base calls it",
-    r"^relayminer/state/names\.py:": "the whole keyspace of the Go fleet (redis_keys.json)",
+    r"^relayminer/state/(core_)?names\.py:": "the whole keyspace of the Go fleet (redis_keys.json)",
     r"^relayminer/state/(submissions|snapshots|meter)\.py:.* variable": "fields of stored records",
     r"^relayminer/protocol/events\.py:.* variable": "fields of chain events",
 }
