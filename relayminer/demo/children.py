@@ -12,6 +12,7 @@ import trio
 from relayminer.errors import RelayMinerError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 STOP_SECONDS = 40.0
@@ -30,11 +31,21 @@ class Child:
         arguments: of `relayminer`.
         log: file that takes its output, appended across restarts.
         restart: whether to start it again when it dies without having been told to.
+        environment: of the process, from its next start on; None: ours.
     """
 
-    def __init__(self, name: str, arguments: list[str], log: Path, *, restart: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        log: Path,
+        *,
+        restart: bool,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.log = log
+        self.environment = environment
         self.restarts = 0
         self._arguments = arguments
         self._restart = restart
@@ -85,6 +96,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=self.environment,
             )
 
     async def _end(self) -> None:

@@ -82,11 +82,12 @@ class HttpClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, also when cancelled: closing waits for nobody."""
         idle, self._idle = self._idle, {}
-        for connections in idle.values():
-            for connection in connections:
-                await connection.close()
+        with trio.CancelScope(shield=True):
+            for connections in idle.values():
+                for connection in connections:
+                    await connection.close()
 
     async def request(
         self,

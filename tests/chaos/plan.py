@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping  # noqa: TC003 - the same as Path
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - attrs resolves annotations at run time
 
-from attrs import frozen
+from attrs import field, frozen
 
 PARAMS = {
     "claim_window_open_offset_blocks": 14,
@@ -21,7 +22,8 @@ PARAMS = {
 What was answered while the store was away reaches the log when it is back and the relayer lives:
 that must be before the claim window opens, 7 seconds after the session's end.
 """
-WINDOW_BLOCKS = 14 + 24 + 24 + 1
+CLAIM_BLOCKS = 20
+"""After the last relays: so long there are troubles still."""
 
 
 @frozen(kw_only=True)
@@ -45,17 +47,20 @@ class ChaosOptions:
     block_seconds: float = 0.5
     workers: int = 8
     pause_seconds: float = 0.08
+    params: Mapping[str, int] = field(factory=lambda: PARAMS)
+    """Shared parameters of the chain."""
 
     @property
     def load_seconds(self) -> float:
         """How long relays are sent, so that the last session is settled in time."""
-        settling = (WINDOW_BLOCKS + 6) * self.block_seconds
+        windows = sum(blocks for name, blocks in self.params.items() if "window" in name)
+        settling = (windows + 7) * self.block_seconds
         return max(15.0, self.minutes * 60 - settling)
 
     @property
     def trouble_seconds(self) -> float:
         """How long there are troubles: while relays are sent, and into the claims after that."""
-        return self.load_seconds + WINDOW_BLOCKS / 3 * self.block_seconds
+        return self.load_seconds + CLAIM_BLOCKS * self.block_seconds
 
 
 class Kind(StrEnum):

@@ -22,15 +22,15 @@ from relayminer.protocol.windows import session_windows
 from relayminer.state.names import KeyNames
 from relayminer.testing.store import running_gateway
 from tests.chaos.chain import NOT_NOW, ChainControl, follow
-from tests.chaos.gateway import Load
+from tests.chaos.gateway import Load, Sent
 from tests.chaos.leaves import LeafReader
-from tests.chaos.plan import PARAMS, ChaosOptions, troubles
+from tests.chaos.plan import ChaosOptions, troubles
 from tests.chaos.trouble import Troublemaker
 from tests.chaos.verdict import Count, counted
 from tests.spool.outage import Store, own_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
 _Found = TypeVar("_Found")
@@ -74,11 +74,22 @@ class Outcome:
 
 
 class ChaosRun:
-    """One run; `run` returns what it has found."""
+    """One run; `run` returns what it has found.
 
-    def __init__(self, options: ChaosOptions, say: Callable[[str], None]) -> None:
+    Attributes:
+        sent: every relay that was sent, after the run.
+    """
+
+    def __init__(
+        self,
+        options: ChaosOptions,
+        say: Callable[[str], None],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._options = options
         self._say = say
+        self._environment = environment
+        self.sent: list[Sent] = []
         self._ports = [free_port() for _ in range(options.relayers)]
         home = options.home
         home.mkdir(parents=True, exist_ok=True)
@@ -99,7 +110,13 @@ class ChaosRun:
             f"--roles={roles}",
             f"--home={home / name}{number}",
         ]
-        return Child(f"{name}{number}", arguments, home / f"{name}{number}.log", restart=True)
+        return Child(
+            f"{name}{number}",
+            arguments,
+            home / f"{name}{number}.log",
+            restart=True,
+            environment=self._environment,
+        )
 
     def _chain_arguments(self) -> list[str]:
         options = self._options
@@ -129,7 +146,7 @@ class ChaosRun:
             await nursery.start(self._chain_child.run)
             info = await self._await("the chain", self._chain_info)
             control = ChainControl(info.control_url, http)
-            await control.params("shared", PARAMS)
+            await control.params("shared", dict(self._options.params))
             self._write_configs(info, store)
             for child in (*self._relayers, *self._miners):
                 await nursery.start(child.run)
@@ -137,7 +154,10 @@ class ChaosRun:
                 ready = partial(self._is_ready, http, port)
                 await self._await(f"the relayer at port {port}", ready)
             async with GatewayChain(info.grpc_url) as chain:
-                await self._await("the session of the new parameters", partial(_longer, chain))
+                await self._await(
+                    "the session of the new parameters",
+                    partial(_in_force, chain, self._options.params),
+                )
                 outcome = await self._earn(info, chain, control, http, store)
             self._say("stopping ...")
             nursery.cancel_scope.cancel()
@@ -167,11 +187,12 @@ class ChaosRun:
             nursery.start_soon(follow, truth)
             nursery.start_soon(self._tell, load, truth, trouble)
             async with trio.open_nursery() as working:
-                working.start_soon(trouble.run, troubles(options))
+                working.start_soon(self._during, trouble, http)
                 with trio.move_on_after(options.load_seconds):
                     await load.run()
             await self._settled(chain, control, load, truth)
             nursery.cancel_scope.cancel()
+        self.sent = list(load.sent.values())
         counts = []
         for row in load.rows.all():
             place = (row.supplier, row.session_id)
@@ -186,6 +207,11 @@ class ChaosRun:
             counts.append(count)
         stops = sum(n for kind, n in trouble.done.items() if kind.value.startswith("stop"))
         return Outcome(options.seed, trouble.kills, stops, counts)
+
+    async def _during(self, trouble: Troublemaker, http: HttpClient) -> None:
+        """What happens while relays are sent."""
+        del http
+        await trouble.run(troubles(self._options))
 
     async def _settled(
         self, chain: GatewayChain, control: ChainControl, load: Load, truth: ChainTruth
@@ -268,10 +294,10 @@ class ChaosRun:
         return True if answer.status == HTTP_OK else None
 
 
-async def _longer(chain: GatewayChain) -> bool | None:
+async def _in_force(chain: GatewayChain, wanted: Mapping[str, int]) -> bool | None:
     """Whether the wanted parameters are in force; None when they are not."""
     params = await chain.shared_params()
-    there = all(getattr(params, name) == value for name, value in PARAMS.items())
+    there = all(getattr(params, name) == value for name, value in wanted.items())
     return True if there else None
 
 
