@@ -75,6 +75,12 @@ def _overload(arguments: argparse.Namespace, _console: Console) -> list[Figure]:
     return measure(arguments.seconds).figures()
 
 
+def _tester(arguments: argparse.Namespace, console: Console) -> list[Figure]:
+    from benchmarks.load_tester import load_tester_figures  # noqa: PLC0415
+
+    return load_tester_figures(seconds=arguments.seconds, console=console)
+
+
 PARTS = {
     "micro": _micro,
     "caches": _caches,
@@ -85,6 +91,7 @@ PARTS = {
     "grpc": _grpc,
     "streaming": _streaming,
     "overload": _overload,
+    "tester": _tester,
 }
 
 

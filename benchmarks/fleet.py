@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Self
 import trio
 import yaml
 
-from benchmarks.corpus import Target
 from benchmarks.processes import BenchmarkError, Child, relayminer
-from benchmarks.sample import signed_request
+from benchmarks.sample import request_payload, signed_request
 from relayminer.config.settings import NamespaceSettings, RedisSettings
 from relayminer.devnet.gateway import Gateway
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import INFO_FILE, DevnetInfo, read_info
 from relayminer.gateway.chain import GatewayChain
+from relayminer.gateway.corpus import Target
 from relayminer.protocol.codec import encode
 from relayminer.protocol.pb.session_pb2 import SessionHeader
 from relayminer.protocol.signature import SigningKey
@@ -160,14 +160,13 @@ class Fleet:
             for session in sessions:
                 for supplier in session.endpoints:
                     await self._wait_served(gateway, session, supplier, key)
-        authority = f"{HOST}:{self.address[1]}".encode()
         self.targets = [
             Target(
                 session.header.SerializeToString(),
                 supplier,
                 session.ring,
                 key.export_secret(),
-                authority,
+                request_payload(0),
             )
             for session in sessions
             for supplier in session.endpoints

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import frozen
 
-from benchmarks.corpus import sign_corpus
+from benchmarks.corpus import http_corpus
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.fleet import Fleet
 from benchmarks.load_client import WARM_UP_SECONDS, write_corpus
 from benchmarks.micro import ring_verify_hot_us, ring_verify_us, sample_requests
+from benchmarks.open_loop import open_loop_figures
 from benchmarks.processes import ROOT, BenchmarkError, environment
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ WARM_UP_CONNECTIONS = 10
 WARM_LEVEL_SECONDS = 2.0
 """Unmeasured: caches fill, and the relayer makes its tables of the keys that come often."""
 IDLE_SECONDS = 2.0
+OPEN_LOOP_SECONDS = 10.0
 DRAIN_SECONDS = 60.0
 
 
@@ -106,7 +108,8 @@ def relay_figures(*, connections: Sequence[int], seconds: float, console: Consol
             loaded_seconds += len(connections) * (WARM_UP_SECONDS + seconds)
             count = int(loaded_seconds * EXPECTED_RELAYS_PER_SECOND)
             corpus = directory / "corpus"
-            write_corpus(corpus, sign_corpus(fleet.targets, count))
+            authority = f"{fleet.address[0]}:{fleet.address[1]}"
+            write_corpus(corpus, http_corpus(fleet.targets, authority, count))
             return _measure(fleet, corpus, connections, seconds, console)
 
 
@@ -123,6 +126,11 @@ def _measure(
         level, sent = _run_level(fleet, corpus, number, seconds, first)
         first += sent
         figures += level.figures()
+    console.print("at 500 relays a second ...")
+    url = f"http://{fleet.address[0]}:{fleet.address[1]}"
+    more, sent = open_loop_figures(fleet.targets, url, max(seconds, OPEN_LOOP_SECONDS))
+    figures += more
+    first += sent
     _drain(fleet, idle)
     spent = fleet.miner.cpu_seconds() - miner_cpu - idle * (time.monotonic() - started)
     mined = trio.run(fleet.relays_in_tries)
