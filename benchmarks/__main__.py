@@ -81,6 +81,12 @@ def _tester(arguments: argparse.Namespace, console: Console) -> list[Figure]:
     return load_tester_figures(seconds=arguments.seconds, console=console)
 
 
+def _takeover(arguments: argparse.Namespace, console: Console) -> list[Figure]:
+    from benchmarks.takeover import takeover_figures  # noqa: PLC0415
+
+    return takeover_figures(tries=arguments.tries, console=console)
+
+
 PARTS = {
     "micro": _micro,
     "caches": _caches,
@@ -91,6 +97,7 @@ PARTS = {
     "grpc": _grpc,
     "streaming": _streaming,
     "overload": _overload,
+    "takeover": _takeover,
     "tester": _tester,
 }
 
@@ -121,6 +128,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--leaves", type=int, default=1_000_000, help="relays that the ingest part ends with"
     )
+    parser.add_argument("--tries", type=int, default=20, help="kills of each kind of takeover")
     parser.add_argument("--seconds", type=float, default=4.0, help="measured time of each level")
     return parser.parse_args()
 

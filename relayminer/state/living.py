@@ -73,12 +73,13 @@ class LivingMiners:
         return living
 
     async def leave(self, miner: str) -> None:
-        """Takes `miner` off the register."""
+        """Takes `miner` off the register, and tells those who share suppliers out."""
         await self._redis.pipeline(
             [
                 ("SREM", self._names.miner_active_set_key, miner),
                 ("DEL", self._names.miner_instance_key(miner)),
                 ("DEL", self._names.miner_wants_key(miner)),
+                ("PUBLISH", self._names.lease_news_channel, miner),
             ]
         )
 

@@ -183,8 +183,9 @@ class KeyNames(CoreNames):
 
     @property
     def last_block_key(self) -> str:
-        """The last block event, for those who start between two blocks."""
-        return f"{self.base}:last_block"
+        """The last block event, in the slot of the leader's lease."""
+        slot = f"{self.tag('global_leader')}:" if self.hash_tags else ""
+        return f"{self.base}:{slot}last_block"
 
     def smst_damage_key(self, supplier: str, session_id: str, what: str) -> str:
         """A damaged trie's `nodes` and `roots` that were kept aside, and those `rebuilt` for it."""

@@ -89,6 +89,53 @@ async def test_one_owner_and_takeover(mine: Rig) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_hand_over_is_heard_of(mine: Rig) -> None:
+    """When a miner ends in order, one that looks every ten seconds has its suppliers at once."""
+    keys = suppliers(6)
+    mine.keys = keys
+    mine.settings = attrs.evolve(mine.settings, lease_ttl_seconds=40, lease_renew_seconds=10)
+    scope = trio.CancelScope()
+    services = [mine.service() for _ in range(2)]
+
+    async def run_first() -> None:
+        with scope:
+            await services[0].run()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_first)
+        await until(lambda: len(services[0]._ownership.suppliers) == 6)
+        nursery.start_soon(services[1].run)
+        # The newcomer is noticed at the next look only; nothing hurries here.
+        await until(lambda: len(services[1]._ownership._living) == 2)
+        with trio.fail_after(5):
+            scope.cancel()
+            await until(lambda: len(services[1]._ownership.suppliers) == 6)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_newcomer_gets_its_share(mine: Rig) -> None:
+    """Two miners have three suppliers each, and every relay is counted once all the same."""
+    keys = suppliers(6)
+    mine.keys = keys
+    session_of = dict(zip((key.address for key in keys), session_ids(6), strict=True))
+    for supplier, session in session_of.items():
+        await mine.log(session, 3, supplier_operator_address=supplier)
+    async with mine.mining() as first:
+        for supplier, session in session_of.items():
+            await mine.counted(session, 3, supplier)
+        second = mine.service()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(second.run)
+            await until(lambda: len(second._ownership.suppliers) == 3)
+            await until(lambda: len(first._ownership.suppliers) == 3)
+            for supplier, session in session_of.items():
+                await mine.log(session, 2, first=3, supplier_operator_address=supplier)
+            for supplier, session in session_of.items():
+                await mine.counted(session, 5, supplier)
+            nursery.cancel_scope.cancel()
+        await until(lambda: len(first._ownership.suppliers) == 6)
+
+
 async def test_a_stolen_lease_stops_the_work(mine: Rig) -> None:
     """Work stops when the lease is in other hands, and begins again when it is free."""
     work = Work()
