@@ -51,7 +51,8 @@ def sync_appended(directory: Path, synced: dict[str, int]) -> dict[str, int]:
     """
     sizes: dict[str, int] = {}
     # Files come and go when the server rewrites its history; it syncs a new base by itself.
-    for path in directory.glob("appendonlydir/*.incr.aof"):
+    # Before version 7 there is one file, and it is the server's own directory that it lies in.
+    for path in (*directory.glob("appendonlydir/*.incr.aof"), directory / "appendonly.aof"):
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -215,7 +215,7 @@ async def _make_cluster(servers: list[ServerProcess]) -> None:
     share = REDIS_CLUSTER_HASH_SLOTS // 3 + 1
     for number, server in enumerate(primaries):
         last = min((number + 1) * share, REDIS_CLUSTER_HASH_SLOTS) - 1
-        await server.ask("CLUSTER", "ADDSLOTSRANGE", number * share, last)
+        await server.ask("CLUSTER", "ADDSLOTS", *range(number * share, last + 1))
     for server in servers[1:]:
         await server.ask("CLUSTER", "MEET", HOST, servers[0].port)
     for server in servers:

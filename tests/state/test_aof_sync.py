@@ -30,7 +30,7 @@ async def test_the_server_writes_before_it_answers(
     async with open_store(settings, tmp_path) as url, running_gateway(url) as redis:
         assert await redis.command("CONFIG", "GET", "appendfsync") == [b"appendfsync", server]
         await redis.command("SET", "key", "confirmed")
-        (file,) = (tmp_path / "store" / "appendonlydir").glob("*.incr.aof")
+        (file,) = (tmp_path / "store").glob("**/*.aof")
         assert b"confirmed" in file.read_bytes()
 
 
@@ -82,6 +82,9 @@ def test_only_what_grew_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert sync_appended(tmp_path, sizes) == sizes
     assert len(synced) == 1
     assert sync_appended(tmp_path / "nowhere", sizes) == {}
+    (tmp_path / "appendonly.aof").write_bytes(b"of Redis 6")
+    assert sync_appended(tmp_path, sizes) == {**sizes, "appendonly.aof": 10}
+    assert len(synced) == 2
 
 
 async def test_a_refusing_disk_is_told_once(
