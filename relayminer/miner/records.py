@@ -42,6 +42,7 @@ class Step(StrEnum):
     EXPIRED = "expired"
     SLASHED = "slashed"
     DISCARDED = "discarded"
+    OVERSERVICED = "overserviced"
     SHADOW_CLAIM = "shadow_claim"
 
 

@@ -18,6 +18,7 @@ from relayminer.miner.errors import LeaseLostError
 from relayminer.miner.reconcile import EXPIRED, SETTLED
 from relayminer.miner.records import Record, Step, Value, record
 from relayminer.protocol.events import (
+    ApplicationOverserviced,
     ClaimDiscarded,
     ClaimExpired,
     ClaimSettled,
@@ -181,7 +182,7 @@ class Settlement:
             case SupplierSlashed():
                 amount = event.penalty_upokt
                 self._metrics.slashed_upokt.bind(supplier.address, service).value += amount
-            case ClaimDiscarded():
+            case ClaimDiscarded() | ApplicationOverserviced():
                 pass
         _log.info("settlement", supplier=supplier.address, height=height, step=line.step.value)
 
@@ -249,6 +250,12 @@ def _facts(event: SettlementEvent) -> tuple[Step, Mapping[str, Value]]:
             return Step.SLASHED, {
                 "penalty_upokt": event.penalty_upokt,
                 "stake_after_upokt": event.stake_after_slash_upokt,
+            }
+        case ApplicationOverserviced():
+            return Step.OVERSERVICED, {
+                "expected_burn_upokt": event.expected_burn_upokt,
+                "effective_burn_upokt": event.effective_burn_upokt,
+                "reason": "spend limit" if event.is_spend_limit else "stake",
             }
         case ClaimDiscarded():
             return Step.DISCARDED, {"reason": event.error}

@@ -24,6 +24,7 @@ CLAIM_SETTLED = "pocket.tokenomics.EventClaimSettled"
 CLAIM_EXPIRED = "pocket.tokenomics.EventClaimExpired"
 SUPPLIER_SLASHED = "pocket.tokenomics.EventSupplierSlashed"
 CLAIM_DISCARDED = "pocket.tokenomics.EventClaimDiscarded"
+APPLICATION_OVERSERVICED = "pocket.tokenomics.EventApplicationOverserviced"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
@@ -124,7 +125,28 @@ class ClaimDiscarded:
     error: str
 
 
-SettlementEvent: TypeAlias = ClaimSettled | ClaimExpired | SupplierSlashed | ClaimDiscarded
+@frozen
+class ApplicationOverserviced:
+    """An application's budget did not cover what a supplier served: the claim is paid in part.
+
+    Attributes:
+        expected_burn_upokt: what the claim asked for.
+        effective_burn_upokt: what the budget covered.
+        is_spend_limit: whether the application's own limit was in the way, not its stake.
+    """
+
+    supplier_operator_address: str
+    service_id: str
+    application_address: str
+    session_end_height: int
+    expected_burn_upokt: int
+    effective_burn_upokt: int
+    is_spend_limit: bool
+
+
+SettlementEvent: TypeAlias = (
+    ClaimSettled | ClaimExpired | SupplierSlashed | ClaimDiscarded | ApplicationOverserviced
+)
 
 
 def parse_event(event_type: str, attributes: Mapping[str, str]) -> SettlementEvent | None:
@@ -249,9 +271,22 @@ def _discarded(attributes: _Attributes) -> ClaimDiscarded:
     return ClaimDiscarded(**attributes.claim(), error=attributes.text("error"))
 
 
+def _overserviced(attributes: _Attributes) -> ApplicationOverserviced:
+    return ApplicationOverserviced(
+        supplier_operator_address=attributes.text("supplier_operator_addr"),
+        service_id=attributes.text("service_id"),
+        application_address=attributes.text("application_addr"),
+        session_end_height=attributes.integer("session_end_block_height"),
+        expected_burn_upokt=attributes.upokt("expected_burn"),
+        effective_burn_upokt=attributes.upokt("effective_burn"),
+        is_spend_limit=attributes.text("spend_limit_exceeded") == "true",
+    )
+
+
 _PARSERS: dict[str, Callable[[_Attributes], SettlementEvent]] = {
     CLAIM_SETTLED: _settled,
     CLAIM_EXPIRED: _expired,
     SUPPLIER_SLASHED: _slashed,
     CLAIM_DISCARDED: _discarded,
+    APPLICATION_OVERSERVICED: _overserviced,
 }

@@ -35,6 +35,7 @@ STEPS: Final[Mapping[str, str]] = {
     "expired": "claim expired",
     "slashed": "stake taken by the chain",
     "discarded": "claim discarded by the chain",
+    "overserviced": "the application's budget did not cover all of it",
     "shadow_claim": "what a shadow miner would have claimed, beside the claim on chain",
 }
 """What each step means. Steps that are not here are shown by their name."""

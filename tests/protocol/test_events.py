@@ -114,3 +114,22 @@ def test_other_events() -> None:
 def test_strange_attributes(event_type: str, attributes: dict[str, str]) -> None:
     """Whatever is in an event, its record is made."""
     assert events.parse_event(event_type, attributes) is not None
+
+
+def test_overserviced() -> None:
+    """Who was served too much, and what the budget covered."""
+    record = events.parse_event(
+        PREFIX + "EventApplicationOverserviced",
+        {
+            "application_addr": '"pokt1app"',
+            "supplier_operator_addr": '"pokt1supplier"',
+            "expected_burn": '"100upokt"',
+            "effective_burn": '"40upokt"',
+            "service_id": '"svc1"',
+            "session_end_block_height": '"20"',
+            "spend_limit_exceeded": "true",
+        },
+    )
+    assert record == events.ApplicationOverserviced(
+        "pokt1supplier", "svc1", "pokt1app", 20, 100, 40, is_spend_limit=True
+    )
