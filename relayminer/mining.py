@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from relayminer.chain.client import TxClient
 from relayminer.miner.balances import Balances
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from relayminer.miner.interfaces import Transactions
     from relayminer.reload import LiveKeys
     from relayminer.service import ServiceGroup
+
+WITNESS_FILE: Final = "witness.json"
 
 
 async def start_mining(
@@ -59,6 +61,7 @@ async def start_mining(
         owner=base.owner,
         watchdog=base.watchdog,
         shadow=shadow,
+        witness_file=base.settings.home.expanduser() / WITNESS_FILE,
     )
     await group.start(miner)
     await group.start(

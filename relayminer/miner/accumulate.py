@@ -32,7 +32,12 @@ from relayminer.miner.mend import Mender
 from relayminer.miner.records import Step, record
 from relayminer.miner.tries import OpenTries, add_relays, with_nodes
 from relayminer.smst import Trie, root_count, root_sum
-from relayminer.state.errors import SessionMissingError, SessionSealedError, StateError
+from relayminer.state.errors import (
+    LegacySessionError,
+    SessionMissingError,
+    SessionSealedError,
+    StateError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from relayminer.miner.metrics import MinerMetrics
     from relayminer.miner.sessions import Session
     from relayminer.miner.store import SupplierStore
+    from relayminer.miner.witness import Testimony
     from relayminer.state.log_reader import LogEntry
 
 COMPUTE_UNITS_WAIT_SECONDS: Final = 1.0
@@ -79,7 +85,9 @@ class Accumulator:
         tries: OpenTries,
         facts: ChainFacts,
         metrics: MinerMetrics,
+        *,
         height: Callable[[], int],
+        testimony: Testimony,
     ) -> None:
         self._supplier = supplier
         self._store = store
@@ -88,7 +96,9 @@ class Accumulator:
         self._facts = facts
         self._metrics = metrics
         self._height = height
-        self._custody = Custody(supplier, store, tries, Mender(supplier, store, facts, metrics))
+        self._custody = Custody(
+            supplier, store, tries, Mender(supplier, store, facts, metrics), testimony
+        )
         self._lock = trio.Lock()
 
     async def add(self, entries: Sequence[LogEntry]) -> Added:
@@ -163,9 +173,9 @@ class Accumulator:
             except SessionSealedError:
                 # Sealed by whoever died before writing that down.
                 session.claimed_root = await self._store.sealed_root(session.session_id)
-            except SessionMissingError:
-                # The store was set back to before the session, or its record ran out.
-                await self._store.create_session(info)
+            except (SessionMissingError, LegacySessionError):
+                # The store was set back to before the session, or the record has the old form.
+                await self._store.mend_record(session)
                 raise
         if not session.accepts_relays:
             await self._late(session, relays, done, result)
@@ -190,36 +200,51 @@ class Accumulator:
         self, session: Session, relays: Sequence[Relay], done: list[bytes], result: Added
     ) -> None:
         """Put relays into an open trie and make it durable."""
-        if session.missing is not None:
-            through = session.missing_through
-            again = [relay for relay in relays if entry_order(relay.entry.id) <= through]
-            # They had been counted before the store was set back, so what is new of them is found.
-            before = session.relay_count, session.compute_units
-            await self._count_batch(session, again, done, result)
-            found = session.relay_count - before[0], session.compute_units - before[1]
-            session.missing = session.missing.less(*found)
-            known = {relay.entry.id for relay in again}
-            relays = [relay for relay in relays if relay.entry.id not in known]
-        if relays:
-            await self._count_batch(session, relays, done, result)
-
-    async def _count_batch(
-        self, session: Session, relays: Sequence[Relay], done: list[bytes], result: Added
-    ) -> None:
-        session_id = session.session_id
-        held = self._tries.get(self._supplier, session_id)
+        held = self._tries.get(self._supplier, session.session_id)
         trie = held or await self._custody.open_trie(session)
-        base_root = trie.root
-        before, weight_before = root_count(base_root), root_sum(base_root)
-        # The working copy is put back only when it is durable again.
-        self._tries.drop(self._supplier, session_id)
         try:
-            await add_relays(trie, relays, self._store.loader(session_id))
+            await self._count_in(trie, session, relays, done, result)
         except TrieUnavailableError as error:
             if held is None:
                 # It was read from its durable root: what is missing does not come back.
                 session.unreadable = str(error)
             raise
+
+    async def _count_in(
+        self,
+        trie: Trie,
+        session: Session,
+        relays: Sequence[Relay],
+        done: list[bytes],
+        result: Added,
+    ) -> None:
+        if session.missing is not None:
+            through = session.missing_through
+            again = [relay for relay in relays if entry_order(relay.entry.id) <= through]
+            # They had been counted before the store was set back, so what is new of them is found.
+            before = session.relay_count, session.compute_units
+            await self._count_batch(trie, session, again, done, result)
+            found = session.relay_count - before[0], session.compute_units - before[1]
+            session.missing = session.missing.less(*found)
+            known = {relay.entry.id for relay in again}
+            relays = [relay for relay in relays if relay.entry.id not in known]
+        if relays:
+            await self._count_batch(trie, session, relays, done, result)
+
+    async def _count_batch(
+        self,
+        trie: Trie,
+        session: Session,
+        relays: Sequence[Relay],
+        done: list[bytes],
+        result: Added,
+    ) -> None:
+        session_id = session.session_id
+        base_root = trie.root
+        before, weight_before = root_count(base_root), root_sum(base_root)
+        # The working copy is put back only when it is durable again.
+        self._tries.drop(self._supplier, session_id)
+        await add_relays(trie, relays, self._store.loader(session_id))
         commit = trie.commit()
         count, weight = root_count(commit.root), root_sum(commit.root)
         if commit.changes:
@@ -232,6 +257,7 @@ class Accumulator:
             )
         self._tries.keep(self._supplier, session_id, trie)
         session.relay_count, session.compute_units = count, weight
+        self._custody.holds(session)
         done.extend(relay.entry.id for relay in relays)
         result.counted += len(relays)
         self._metrics.added(self._supplier, session.info.service_id).value += count - before

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from relayminer.miner.metrics import MinerMetrics
     from relayminer.miner.sessions import Session
     from relayminer.miner.store import SupplierStore
+    from relayminer.miner.witness import Testimony
 
 _log = structlog.get_logger("relayminer.miner.book")
 
@@ -35,6 +36,19 @@ class SessionBook:
         """Read every session of the supplier from the store."""
         for session in await self._store.load_sessions():
             self._sessions[session.session_id] = session
+
+    async def compare(self, testimony: Testimony) -> None:
+        """Believe a witness that a trie held more than the store says, or that there was one.
+
+        Raises:
+            LeaseLostError, StateError: not all of it was compared.
+        """
+        for session_id, held in list(testimony.sessions.items()):
+            session = self.get(session_id) or await self.open(held.info)
+            if not session.accepts_relays:
+                testimony.forget(session_id)
+            elif (held.relays, held.compute_units) > (session.relay_count, session.compute_units):
+                session.relay_count, session.compute_units = held.relays, held.compute_units
 
     def get(self, session_id: str) -> Session | None:
         """A session by id."""

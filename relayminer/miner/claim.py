@@ -93,9 +93,9 @@ async def claims_on_chain(context: SupplierContext, min_height: int = 0) -> Mapp
 
 async def seal(context: SupplierContext, session: Session) -> bytes:
     """Seal a session's trie and write down what it holds; returns the root (48 bytes)."""
-    if session.claimed_root is not None and session.claimed_root == session.verified_root:
-        return session.claimed_root
     root = await context.accumulator.seal(session)
+    if root == session.claimed_root:
+        return root
     session.relay_count, session.compute_units = root_count(root), root_sum(root)
     served = await context.store.served(session.session_id)
     await context.store.append_records(

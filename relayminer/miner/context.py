@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from relayminer.miner.shadow import Comparison
     from relayminer.miner.store import SupplierStore
     from relayminer.miner.tries import OpenTries
+    from relayminer.miner.witness import Witness
     from relayminer.protocol.signature import SigningKey
     from relayminer.watchdog import Watchdog
 
@@ -47,6 +48,7 @@ class ProcessContext:
     appetite: Appetite
     metrics: MinerMetrics
     watchdog: Watchdog
+    witness: Witness
     may_send: Callable[[str], bool]
     """Whether transactions may be sent for a supplier: not for one that is not staked."""
     settled_through: Callable[[str], int]

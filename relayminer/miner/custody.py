@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from relayminer.miner.sessions import Session
     from relayminer.miner.store import SupplierStore
     from relayminer.miner.tries import OpenTries
+    from relayminer.miner.witness import Testimony
     from relayminer.state.tries import Roots
 
 
@@ -32,17 +33,26 @@ class Custody:
     """The stored tries of one supplier."""
 
     def __init__(
-        self, supplier: str, store: SupplierStore, tries: OpenTries, mender: Mender
+        self,
+        supplier: str,
+        store: SupplierStore,
+        tries: OpenTries,
+        mender: Mender,
+        testimony: Testimony,
     ) -> None:
         self._supplier = supplier
         self._store = store
         self._tries = tries
         self._mender = mender
-        self._counted_through = (0, 0)
+        self._testimony = testimony
 
     def counted(self, entry_ids: Sequence[bytes]) -> None:
         """Take notice of log entries that were counted and acknowledged."""
-        self._counted_through = max(self._counted_through, *map(entry_order, entry_ids))
+        self._testimony.counted(max(map(entry_order, entry_ids)))
+
+    def holds(self, session: Session) -> None:
+        """Take notice of what a trie holds that was made durable."""
+        self._testimony.holds(session)
 
     async def open_trie(self, session: Session) -> Trie:
         """A trie of the last durable root, or of what is left when that cannot be read."""
@@ -78,6 +88,7 @@ class Custody:
         # From here on the trie is read by its sealed root only.
         self._tries.drop(self._supplier, session.session_id)
         session.verified_root = await self._store.seal(session.session_id, root)
+        self._testimony.forget(session.session_id)
         return session.verified_root
 
     async def restore(self, session: Session, root: bytes, reason: str) -> bool:
@@ -151,10 +162,11 @@ class Custody:
             session.missing = Missing(
                 before.relays + missing.relays, before.compute_units + missing.compute_units
             )
-            session.missing_through = self._counted_through
+            session.missing_through = self._testimony.through
             await self._mender.note(session, missing)
         session.relay_count, session.compute_units = root_count(root), root_sum(root)
         session.unreadable = ""
+        self._testimony.holds(session)
         return root
 
     async def _tell_missing(self, session: Session) -> None:

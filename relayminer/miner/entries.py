@@ -183,6 +183,18 @@ def _session_fault(info: SessionInfo) -> str:
     return "session id would break key names" if ":" in info.session_id else ""
 
 
+def session_in(relay_bytes: bytes, supplier: str) -> SessionInfo | None:
+    """The session that a supplier's relay says it is of; None when it says no such thing."""
+    try:
+        meta = RelayMessage.FromString(relay_bytes).req.meta
+    except DecodeError:
+        return None
+    info = SessionInfo(*_identity(meta.session_header))
+    if meta.supplier_operator_address != supplier or _session_fault(info):
+        return None
+    return info
+
+
 def entry_order(entry_id: bytes) -> tuple[int, int]:
     """A stream entry id as something that compares: milliseconds and sequence."""
     milliseconds, _, sequence = entry_id.partition(b"-")

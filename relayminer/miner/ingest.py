@@ -205,4 +205,3 @@ class Ingest:
             return False
         self._done_through = max(self._done_through, entry_order(entries[-1].id))
         return True
-

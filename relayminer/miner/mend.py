@@ -9,18 +9,18 @@ back is written into the ledger with its worth. The damaged trie is kept aside.
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
-from google.protobuf.message import DecodeError
 
 from relayminer.chain.errors import ChainError
+from relayminer.miner.entries import session_in
 from relayminer.miner.records import Step, record
 from relayminer.miner.sessions import Look, Missing, Session
 from relayminer.protocol.errors import AmountError
-from relayminer.protocol.pb.service_pb2 import Relay
 from relayminer.protocol.reward import claimed_upokt
 from relayminer.smst import (
     EMPTY_ROOT,
@@ -188,18 +188,19 @@ class Mender:
         session_id = session.session_id
         await self._discard(session_id)
         trie, fresh = Trie(), 0
-        async for page in self._store.node_pages(session_id):
-            for digest, preimage in page:
-                leaf = usable_leaf(session, self._supplier, digest, preimage)
-                if leaf is None:
-                    continue
-                key, value, weight = leaf
-                trie.update(key, value, weight)
-                fresh += 1
-                if fresh >= LEAVES_PER_COMMIT:
-                    await self._stage(session_id, trie.commit())
-                    fresh = 0
-            await trio.lowlevel.checkpoint()
+        async with aclosing(self._store.node_pages(session_id)) as pages:
+            async for page in pages:
+                for digest, preimage in page:
+                    leaf = usable_leaf(session, self._supplier, digest, preimage)
+                    if leaf is None:
+                        continue
+                    key, value, weight = leaf
+                    trie.update(key, value, weight)
+                    fresh += 1
+                    if fresh >= LEAVES_PER_COMMIT:
+                        await self._stage(session_id, trie.commit())
+                        fresh = 0
+                await trio.lowlevel.checkpoint()
         if fresh:
             await self._stage(session_id, trie.commit())
         return trie.root
@@ -281,12 +282,7 @@ def usable_leaf(
     expected = session.compute_units_per_relay
     if leaf.weight != expected if expected else not is_intact(digest, preimage):
         return None
-    try:
-        meta = Relay.FromString(leaf.value).req.meta
-    except DecodeError:
-        return None
-    ours = meta.supplier_operator_address == supplier
-    if not ours or meta.session_header.session_id != session.session_id:
+    if session_in(leaf.value, supplier) != session.info:
         return None
     return key, leaf.value, leaf.weight
 

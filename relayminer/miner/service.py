@@ -19,6 +19,7 @@ from relayminer.miner.settle import Settlement
 from relayminer.miner.store import Stores, SupplierStore
 from relayminer.miner.supplier import run_supplier
 from relayminer.miner.tries import OpenTries
+from relayminer.miner.witness import Witness
 from relayminer.state.ledger import Ledger
 from relayminer.state.log_reader import LogReader
 from relayminer.state.meter import MeterStore
@@ -33,6 +34,7 @@ from relayminer.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from relayminer.config.settings import Settings
     from relayminer.miner.interfaces import BlockSource, ChainReader, Transactions
@@ -66,6 +68,7 @@ class MinerService:
             a process (`state.leases.owner_id`).
         watchdog: Looks after the loops; None: nobody does.
         shadow: Of a shadow, whose `names` are its own; it compares and sends nothing.
+        witness_file: Where is kept what must not be forgotten with the store; None: in memory.
         now: Unix seconds, for records that people read.
     """
 
@@ -85,6 +88,7 @@ class MinerService:
         owner: str,
         watchdog: Watchdog | None = None,
         shadow: Comparison | None = None,
+        witness_file: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings.miner
@@ -121,6 +125,7 @@ class MinerService:
             ),
             metrics=miner_metrics,
             watchdog=self._watchdog,
+            witness=Witness(witness_file),
             may_send=self._registry.may_send,
             settled_through=self._settlement.through,
             shadow=shadow,
@@ -172,6 +177,7 @@ class MinerService:
         # A node may not have a block's events for a while; running the loop again is no remedy.
         yield "settlement", settlement.run, SETTLEMENT_SECONDS, settlement.is_waited_for
         yield "registry", self._registry.run, LOOP_SECONDS, None
+        yield "witness", self._process.witness.run, LOOP_SECONDS, None
         yield "ownership", self._ownership.run, LOOP_SECONDS + settings.lease_ttl_seconds, None
 
     def _make_stores(self, logs: RelayLogs) -> Stores:

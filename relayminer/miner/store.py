@@ -11,21 +11,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from attrs import evolve, frozen
+from attrs import frozen
 
 from relayminer.miner.errors import LeaseLostError
 from relayminer.miner.records import Phase, ledger_json
 from relayminer.miner.served import read_served
+from relayminer.miner.session_records import opened, revived, written_again
 from relayminer.miner.sessions import Attempt, Session, attempt_of, session_of
-from relayminer.smst import EMPTY_ROOT, root_count, root_sum
-from relayminer.state.errors import FencedError, LegacySessionError, UnreadableValueError
+from relayminer.state.errors import FencedError, LegacySessionError, SessionMissingError
 from relayminer.state.rebroadcast import Group, Rebroadcast
-from relayminer.state.snapshots import Snapshot
 from relayminer.state.submissions import ON_CHAIN_FOUND, Submission
 
 if TYPE_CHECKING:
     from collections.abc import (
-        AsyncIterator,
+        AsyncGenerator,
         Awaitable,
         Callable,
         Iterator,
@@ -93,6 +92,12 @@ class SupplierStore:
         with self._fenced():
             pass
 
+    @property
+    def token(self) -> int:
+        """The fencing token of our ownership."""
+        with self._fenced() as fence:
+            return fence.token
+
     @contextmanager
     def _fenced(self) -> Iterator[Fence]:
         """The right to change things; what the server thinks of it becomes our error."""
@@ -153,8 +158,8 @@ class SupplierStore:
         with self._fenced() as fence:
             await change(self._stores.repairs, fence)
 
-    def node_pages(self, session_id: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
-        """Everything that is stored as a node of a trie, whether it hangs together or not."""
+    def node_pages(self, session_id: str) -> AsyncGenerator[list[tuple[bytes, bytes]], None]:
+        """Everything that is stored as a node of a trie, as `TrieRepair.pages`."""
         return self._stores.repairs.pages(self._supplier, session_id)
 
     async def live_root(self, session_id: str) -> bytes | None:
@@ -200,12 +205,17 @@ class SupplierStore:
     async def load_sessions(self) -> list[Session]:
         """Every session on record, with what was sent for it."""
         loaded = await self._stores.sessions.load_all(self._supplier)
-        for session_id, reason in loaded.unreadable.items():
-            _log.error("session record unreadable", session_id=session_id, reason=reason)
-        if loaded.missing:
-            with self._fenced() as fence:
-                await self._stores.sessions.delete(fence, self._supplier, loaded.missing)
         sessions = [session_of(snapshot) for snapshot in loaded.sessions]
+        for session_id in (*loaded.unreadable, *loaded.missing):
+            reason = loaded.unreadable.get(session_id, "")
+            with self._fenced() as fence:
+                again = await revived(self._stores, fence, self._supplier, session_id)
+                if again is not None:
+                    sessions.append(session_of(again))
+                elif reason:
+                    _log.error("session record unreadable", session_id=session_id, reason=reason)
+                else:
+                    await self._stores.sessions.delete(fence, self._supplier, [session_id])
         for end_height in {one.end_height for one in sessions if not one.state.is_terminal}:
             group = Group(self._supplier, end_height)
             claims, _ = await self._stores.rebroadcast.load(Phase.CLAIM.value, group)
@@ -219,49 +229,28 @@ class SupplierStore:
 
     async def create_session(self, info: SessionInfo) -> Session:
         """A new session, or the one on record under this id."""
-        snapshot = Snapshot(
-            session_id=info.session_id,
-            supplier_operator_address=self._supplier,
-            service_id=info.service_id,
-            application_address=info.application_address,
-            session_start_height=info.start_height,
-            session_end_height=info.end_height,
-            created_at_ns=int(self._stores.now() * NANOSECONDS),
-        )
         with self._fenced() as fence:
-            if await self._stores.sessions.create_if_absent(fence, snapshot):
-                return session_of(snapshot)
-            try:
-                stored = await self._stores.sessions.load(self._supplier, info.session_id)
-            except UnreadableValueError as error:
-                stored = await self._replace(fence, snapshot, str(error))
-        return session_of(stored if stored is not None else snapshot)
+            return session_of(await opened(self._stores, fence, self._supplier, info))
 
-    async def _replace(self, fence: Fence, snapshot: Snapshot, reason: str) -> Snapshot:
-        """A new record for one that is unreadable; what is worth money is in the trie."""
-        session_id = snapshot.session_id
-        _log.error("unreadable session record replaced", session_id=session_id, reason=reason)
-        root = await self.live_root(session_id) or EMPTY_ROOT
-        fresh = evolve(snapshot, relay_count=root_count(root), total_compute_units=root_sum(root))
-        await self._stores.sessions.delete(fence, self._supplier, [session_id])
-        await self._stores.sessions.create_if_absent(fence, fresh)
-        return fresh
+    async def mend_record(self, session: Session) -> None:
+        """Write a record again that has the old form or is gone."""
+        with self._fenced() as fence:
+            await written_again(self._stores, fence, self._supplier, session)
 
     async def set_state(self, session: Session, state: SessionState, **fields: str | bytes) -> None:
         """Change a session's state on record, with further fields of the record."""
         with self._fenced() as fence:
+
+            async def update() -> None:
+                await self._stores.sessions.update_state(
+                    fence, self._supplier, session.session_id, state.value, fields=fields
+                )
+
             try:
-                await self._stores.sessions.update_state(
-                    fence, self._supplier, session.session_id, state.value, fields=fields
-                )
-            except LegacySessionError:
-                old = await self._stores.sessions.load(self._supplier, session.session_id)
-                if old is None:
-                    raise
-                await self._stores.sessions.save(fence, old)
-                await self._stores.sessions.update_state(
-                    fence, self._supplier, session.session_id, state.value, fields=fields
-                )
+                await update()
+            except (LegacySessionError, SessionMissingError):
+                await written_again(self._stores, fence, self._supplier, session)
+                await update()
 
     async def save_settlement(self, session: Session) -> None:
         """Note on record how a session ended on chain."""

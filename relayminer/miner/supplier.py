@@ -37,6 +37,9 @@ _NEVER_CLAIMED: Final = frozenset(
     }
 )
 
+NODE_LAG_BLOCKS: Final = 10
+"""How far the chain's nodes may be apart."""
+
 _log = structlog.get_logger("relayminer.miner.supplier")
 
 
@@ -60,6 +63,8 @@ async def run_supplier(
     supplier = key.address
     book = SessionBook(supplier, store, process.metrics)
     await book.load()
+    testimony = process.witness.take_up(supplier, store.token)
+    await book.compare(testimony)
     accumulator = Accumulator(
         supplier,
         store,
@@ -68,6 +73,7 @@ async def run_supplier(
         process.facts,
         process.metrics,
         height=lambda: latest.height if (latest := process.blocks.latest) is not None else 0,
+        testimony=testimony,
     )
     ingest = Ingest(
         supplier,
@@ -135,13 +141,14 @@ async def _settled_height(process: ProcessContext, store: SupplierStore, book: S
     """Up to where settlement events were recorded.
 
     Without a record: up to the present, or further back to before the first block in which one of
-    the sessions could have settled. A record of the future is of another chain, or of this one
-    before it was set back: it would have us wait for blocks that do not come.
+    the sessions could have settled. A record of the far future is of another chain, or of this one
+    before it was set back: it would have us wait for blocks that do not come. One that is a little
+    ahead was made by another process, whose node is ahead of ours.
     """
     stored = await store.settled_height()
     with process.blocks.subscribe() as blocks:
         height = (await blocks.receive()).height
-    if 0 < stored <= height:
+    if 0 < stored <= height + NODE_LAG_BLOCKS:
         return stored
     if stored:
         _log.warning("settlement was read further than the chain is", read=stored, height=height)

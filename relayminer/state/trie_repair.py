@@ -14,7 +14,7 @@ from relayminer.state.gojson import format_time
 from relayminer.state.tries import Roots, split_changes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from relayminer.smst import Commit
     from relayminer.state.gateway import Redis
@@ -48,10 +48,10 @@ class TrieRepair:
 
     async def pages(
         self, supplier: str, session_id: str
-    ) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+    ) -> AsyncGenerator[list[tuple[bytes, bytes]], None]:
         """Everything that is stored as a node: digest (empty: unreadable) and preimage.
 
-        In no order, some perhaps twice.
+        In no order, some perhaps twice. To be closed by who does not read it to the end.
         """
         key = self._names.smst_nodes_key(supplier, session_id)
         cursor: bytes | int = 0

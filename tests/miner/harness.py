@@ -33,6 +33,7 @@ from tests.miner.relays import log_entry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
 
     from relayminer.state.snapshots import Snapshot
 
@@ -113,6 +114,7 @@ class Rig:
     )
     metrics: Metrics = attrs.field(factory=Metrics)
     block_time_seconds: float = 0.1
+    witness_file: Path | None = None
     sent: dict[str, int] = attrs.field(factory=dict)
     """Distinct relays logged, by session id."""
 
@@ -140,6 +142,7 @@ class Rig:
             transactions=chain,
             metrics=self.metrics,
             owner=owner or owner_id("test"),
+            witness_file=self.witness_file,
         )
 
     @asynccontextmanager
