@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field, frozen
+
+from relayminer.miner.fees import OwnFees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,14 +25,6 @@ if TYPE_CHECKING:
     from relayminer.miner.witness import Witness
     from relayminer.protocol.signature import SigningKey
     from relayminer.watchdog import Watchdog
-
-
-@define
-class OwnFees:
-    """What a message of ours cost the last time, uPOKT; 0 until one was sent."""
-
-    claim_upokt: int = 0
-    proof_upokt: int = 0
 
 
 @frozen

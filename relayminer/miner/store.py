@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from relayminer.state.fence import Fence
     from relayminer.state.gateway import Redis
     from relayminer.state.leases import Lease
-    from relayminer.state.ledger import Ledger
+    from relayminer.state.ledger import Ledger, LedgerRecord
     from relayminer.state.log_reader import LogEntry
     from relayminer.state.meter import MeterStore
     from relayminer.state.rebroadcast import RebroadcastStore
@@ -364,6 +364,10 @@ class SupplierStore:
         return await self._stores.ledger.append(
             self._supplier, [(one.id, ledger_json(one, moment)) for one in records]
         )
+
+    async def newest_records(self, count: int) -> Sequence[LedgerRecord]:
+        """The newest records of the ledger, the newest first."""
+        return await self._stores.ledger.newest(self._supplier, count=count)
 
     async def settled_height(self) -> int:
         """Last block whose settlement events were recorded for the supplier; 0 for none."""

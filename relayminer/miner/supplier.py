@@ -11,6 +11,7 @@ from relayminer.miner.accumulate import Accumulator
 from relayminer.miner.book import SessionBook
 from relayminer.miner.context import ProcessContext, SupplierContext
 from relayminer.miner.drive import PASS_DEADLINE_SECONDS, Driver
+from relayminer.miner.fees import RECORDS_READ, fees_of
 from relayminer.miner.ingest import Ingest
 from relayminer.miner.lifecycle import SessionState
 
@@ -82,7 +83,8 @@ async def run_supplier(
         appetite=process.appetite,
         take_over_seconds=process.settings.claim_idle_seconds,
     )
-    context = SupplierContext(process, supplier, key, store, book, accumulator, ingest)
+    fees = fees_of(await store.newest_records(RECORDS_READ))
+    context = SupplierContext(process, supplier, key, store, book, accumulator, ingest, fees)
     driver = Driver(context)
     feed.add(ingest)
     _log.info("supplier resumed", supplier=supplier, sessions=sum(1 for _ in book))

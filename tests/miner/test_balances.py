@@ -15,6 +15,7 @@ from relayminer.chain.errors import ChainUnavailableError, NotFoundError
 from relayminer.config.balance import BalanceSettings
 from relayminer.config.settings import RedisSettings
 from relayminer.miner.balances import Balances, fees_per_hour
+from relayminer.miner.fees import OwnFees, fees_of
 from relayminer.protocol.pb import proof_pb2, shared_pb2, supplier_pb2
 from relayminer.state.ledger import Ledger, LedgerRecord
 from relayminer.state.names import KeyNames
@@ -103,6 +104,21 @@ def test_the_pace_is_that_of_the_last_day() -> None:
     assert fees_per_hour(records[1:], NOW, complete=False) == pytest.approx(240 / 12)
     just_now = [LedgerRecord("1-0", "1", paid(1, 0.01, 60))]
     assert fees_per_hour(just_now, NOW, complete=False) == pytest.approx(60)
+
+
+def test_own_fees_are_remembered_by_the_ledger() -> None:
+    """The newest of each kind, whatever else is written there."""
+    data = [
+        paid(5, 1, 9, "proof_submitted"),
+        paid(5, 2, 0),
+        paid(4, 3, 5),
+        paid(3, 4, 7),
+        b"{",
+        paid(3, 5, 8, "proof_submitted"),
+    ]
+    records = [LedgerRecord(f"{n}-0", str(n), one) for n, one in enumerate(data)]
+    assert fees_of(records) == OwnFees(claim_upokt=5, proof_upokt=9)
+    assert fees_of([]) == OwnFees()
 
 
 async def test_what_is_left_is_shown(ledger: Ledger) -> None:
