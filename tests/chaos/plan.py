@@ -11,13 +11,13 @@ from attrs import field, frozen
 
 PARAMS = {
     "claim_window_open_offset_blocks": 14,
-    "claim_window_close_offset_blocks": 24,
-    "proof_window_close_offset_blocks": 24,
+    "claim_window_close_offset_blocks": 32,
+    "proof_window_close_offset_blocks": 32,
     "supplier_unbonding_period_sessions": 9,
     "application_unbonding_period_sessions": 9,
     "gateway_unbonding_period_sessions": 9,
 }
-"""Blocks are short here and takeovers are not, so windows have more blocks: 12 seconds each.
+"""Blocks are short here and takeovers are not, so windows have more blocks: 16 seconds each.
 
 What was answered while the store was away reaches the log when it is back and the relayer lives:
 that must be before the claim window opens, 7 seconds after the session's end.
@@ -104,7 +104,7 @@ WEIGHTS = {
 }
 LASTS_SECONDS = {
     Kind.KILL_STORE: (0.0, 1.2),
-    Kind.STOP_MINER: (5.0, 9.0),
+    Kind.STOP_MINER: (4.6, 7.0),
     Kind.STOP_RELAYER: (0.2, 1.2),
     Kind.STOP_STORE: (0.2, 1.2),
     Kind.CHAIN_STALLS: (0.5, 3.0),
