@@ -108,6 +108,8 @@ class World:
                 clock.jump(self.rng.uniform(0, 3 * LEASE_SECONDS))
             if self.sky.rough:
                 self._hurt(weather, pause)
+            for process in [] if self.sky.rough else self.running:
+                process.heal()
             await trio.sleep(pause)
             self.chain.advance()
         self.sky.rough = False

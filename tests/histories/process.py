@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 EPOCH_SECONDS = 1_795_000_000.0
 """What the server's clock says when the simulated one says 0."""
+HEALING_SECONDS = 1.0
+"""How long after it was healed a process may take to notice."""
 WRITES = frozenset({b"SET", b"DEL", b"HSET", b"HDEL", b"HINCRBY", b"SADD", b"SREM"})
 
 
@@ -79,10 +81,14 @@ class Process:
             await trio.sleep_forever()
 
     async def back(self) -> None:
-        """Wait while it is cut off; that may be prolonged meanwhile."""
+        """Wait while it is cut off; that may be prolonged or healed meanwhile."""
         await trio.lowlevel.checkpoint()
-        while trio.current_time() < self.away_until:  # noqa: ASYNC110 - its end is known, not told
-            await trio.sleep_until(self.away_until)
+        while (now := trio.current_time()) < self.away_until:  # noqa: ASYNC110 - known, not told
+            await trio.sleep_until(min(self.away_until, now + HEALING_SECONDS))
+
+    def heal(self) -> None:
+        """It is cut off no more."""
+        self.away_until = min(self.away_until, trio.current_time())
 
 
 @define(eq=False)
