@@ -10,6 +10,7 @@ from attrs import frozen
 
 from relayminer.chain.queries import ChainQueries
 from relayminer.errors import RelayMinerError
+from relayminer.miner.shadow import shadow_names
 from relayminer.state.embedded import open_store
 from relayminer.state.gateway import Redis
 from relayminer.state.names import KeyNames
@@ -46,10 +47,14 @@ class Reading:
 async def reading(settings: Settings, *, with_chain: bool = True) -> AsyncIterator[Reading]:
     """The store of `settings`, connected, and the chain if it is wanted.
 
+    With `miner.shadow` it is the shadow's ledger that is read.
+
     Raises:
         StoreSilentError, StateError: the store is not to be had.
     """
     names = KeyNames(settings.redis.namespace, settings.redis.hash_tags)
+    if settings.miner.shadow:
+        names = shadow_names(names)
     async with open_store(settings.redis, settings.home) as url, trio.open_nursery() as nursery:
         redis = Redis(url, settings.redis)
         await nursery.start(redis.run)
