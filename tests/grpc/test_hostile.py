@@ -33,7 +33,7 @@ from tests.grpc.hostile import (
     still_serves,
 )
 from tests.grpc.kit import serving
-from tests.relayer.kit import bench, request_body, settings, signed_request
+from tests.relayer.kit import Backend, bench, json_rpc, request_body, settings, signed_request
 from tests.streaming.client import until
 
 if TYPE_CHECKING:
@@ -215,6 +215,34 @@ async def test_a_client_that_works_may_ping(redis_url: str) -> None:
             for _ in range(10):
                 await client.write(raw_frame(PING, 0, 0, bytes(8)))
             assert (await client.answer(number)).grpc == (0, "")
+        await client.aclose()
+        assert client.goaway is None
+
+
+async def test_calls_that_time_out_are_no_flood(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway gives up on a slow backend, call after call; its connection stays."""
+    monkeypatch.setattr("relayminer_plugins.grpc.connection._NUISANCE_LIMIT", 100)
+    release = trio.Event()
+    backend = Backend(json_rpc, release)
+    async with serving(redis_url, backend=backend) as b:
+        client = await connect(b.address)
+        body = request_body(signed_request(b.chain))
+        asked = 0
+        for _ in range(3):
+            numbers = [await client.call(body) for _ in range(50)]
+            asked += 50
+            await until(lambda: len(backend.requests) >= asked, 20)  # noqa: B023 - read at once
+            for number in numbers:
+                client.protocol.reset_stream(number)
+            await client.flush()
+            release.set()
+            # Those that were reset are finished all the same.
+            await until(lambda: b.relayer.engine.in_flight == 0, 20)
+            release = backend.release = trio.Event()
+        release.set()
+        assert (await client.answer(await client.call(body))).grpc == (0, "")
         await client.aclose()
         assert client.goaway is None
 

@@ -56,6 +56,8 @@ _HELD_BODIES: Final = 4
 _NUISANCE_LIMIT: Final = 1_000
 _FORGIVEN_PER_ANSWER: Final = 20
 _FORGIVEN_PER_FRAME: Final = 4
+_CREDIT: Final = 10_000
+"""As many more may follow work that is done: a client acknowledges after it has read."""
 _SMALL_DATA_BYTES: Final = 64
 _NUISANCES: Final = frozenset(
     {
@@ -235,7 +237,10 @@ class Http2Connection(AbstractHandler):
 
     def _process(self, event: Event) -> None:
         kind = type(event)
-        if kind in _NUISANCES or (isinstance(event, DataReceived) and _is_tiny(event)):
+        if kind in _NUISANCES:
+            if not self._is_earned(event):
+                self._bother()
+        elif isinstance(event, DataReceived) and _is_tiny(event):
             self._bother()
         if self._done:
             return
@@ -245,6 +250,13 @@ class Http2Connection(AbstractHandler):
                 self._hang_up()
         elif kind in self._events.processors:
             self._events.process(event)
+
+    def _is_earned(self, event: Event) -> bool:
+        """Whether it is the reset of a stream for which work is being done: a call timed out."""
+        if not isinstance(event, StreamReset):
+            return False
+        stream = self._events.streams.get(event.stream_id or 0)
+        return isinstance(stream, TrioStream) and stream.at_work
 
     def _bother(self) -> None:
         """Count something that cost us and asked for nothing."""
@@ -297,7 +309,8 @@ class Http2Connection(AbstractHandler):
         self, stream: TrioStream, headers: Headers, release: Callable[[], None]
     ) -> None:
         try:
-            await self._answer(stream, headers)
+            if not stream.left.is_set():
+                await self._answer(stream, headers)
         except (WireError, WireTimeoutError):
             self._reset(stream, ErrorCodes.CANCEL)
         except Exception:  # noqa: BLE001 - one stream's accident ends no other
@@ -320,7 +333,7 @@ class Http2Connection(AbstractHandler):
         self._answering -= 1
         if not stream.left.is_set():
             # A stream that its client has reset was no work worth having.
-            self._nuisance = max(0, self._nuisance - _FORGIVEN_PER_ANSWER)
+            self._nuisance = max(-_CREDIT, self._nuisance - _FORGIVEN_PER_ANSWER)
         if not self._outbox.closing:
             self._connection.flush()
         if not self._answering:
@@ -330,7 +343,7 @@ class Http2Connection(AbstractHandler):
                 self._rest()
 
     def _forgive_frame(self) -> None:
-        self._nuisance = max(0, self._nuisance - _FORGIVEN_PER_FRAME)
+        self._nuisance = max(-_CREDIT, self._nuisance - _FORGIVEN_PER_FRAME)
 
     def _rest(self) -> None:
         """Nothing is asked: from now on it may be silent for so long, whatever it pings."""
@@ -342,4 +355,5 @@ class Http2Connection(AbstractHandler):
 
 
 def _is_tiny(event: DataReceived) -> bool:
-    return len(event.data or b"") < _SMALL_DATA_BYTES
+    """Less than a frame is worth, and not the end of a request."""
+    return len(event.data or b"") < _SMALL_DATA_BYTES and event.stream_ended is None

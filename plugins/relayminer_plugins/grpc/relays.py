@@ -43,6 +43,7 @@ async def serve_request(stream: TrioStream, headers: Headers, engine: Engine) ->
     except trio.TooSlowError:
         return await _write(stream, _too_slow(engine))
     sink = StreamSink(stream)
+    stream.at_work = True
     answer = await _answer(request, engine, sink)
     if isinstance(answer, StreamAnswer):
         return await sink.end(complete=answer.complete)

@@ -97,6 +97,7 @@ class Call:
             if message is None:
                 break
             call = RelayCall(message, self._metadata, NAME, grpc=True)
+            self._stream.at_work = True
             answer = await self._engine.exchange(call)
             status = status_of(answer)
             if status is not SUCCESS:

@@ -165,6 +165,7 @@ class TrioStream(Stream):
         held: by all streams of the connection.
         write_timeout_seconds: for the client to make room for what is sent to it.
         left: set when the client has reset the stream, or is gone altogether.
+        at_work: whether its relay has been handed to the engine.
     """
 
     inbox: Inbox
@@ -176,6 +177,7 @@ class TrioStream(Stream):
         super().__init__(*args, **kwargs)
         self.window_updated = Flag()  # type: ignore[assignment]  # as good as asyncio's here
         self.left = Flag()
+        self.at_work = False
         self._patience: trio.CancelScope | None = None
         self._last_moment = math.inf
         self._held_bytes = 0
