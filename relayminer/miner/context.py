@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from relayminer.miner.facts import ChainFacts
     from relayminer.miner.ingest import Ingest
     from relayminer.miner.interfaces import BlockSource, ChainReader, Transactions
+    from relayminer.miner.known import KnownEntities
     from relayminer.miner.metrics import MinerMetrics
     from relayminer.miner.shadow import Comparison
     from relayminer.miner.store import SupplierStore
@@ -43,6 +44,7 @@ class ProcessContext:
     metrics: MinerMetrics
     watchdog: Watchdog
     witness: Witness
+    known: KnownEntities
     may_send: Callable[[str], bool]
     """Whether transactions may be sent for a supplier: not for one that is not staked."""
     settled_through: Callable[[str], int]

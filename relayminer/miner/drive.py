@@ -91,6 +91,7 @@ class Driver:
 
     async def _drive(self, height: int, nursery: trio.Nursery, pulse: Pulse) -> None:
         """One pass at the last committed block `height`; what it begins runs in `nursery`."""
+        await self._context.process.known.tell(session.info for session in self._context.book)
         groups: dict[tuple[Duty, int], list[Session]] = defaultdict(list)
         windows_at: dict[int, SessionWindows] = {}
         for session in self._context.book:

@@ -11,6 +11,7 @@ from relayminer.miner.appetite import Appetite
 from relayminer.miner.context import ProcessContext
 from relayminer.miner.facts import ChainFacts
 from relayminer.miner.feed import Feed
+from relayminer.miner.known import KnownEntities
 from relayminer.miner.logs import open_logs
 from relayminer.miner.metrics import MinerMetrics
 from relayminer.miner.ownership import Ownership, Times
@@ -126,6 +127,7 @@ class MinerService:
             metrics=miner_metrics,
             watchdog=self._watchdog,
             witness=Witness(witness_file),
+            known=KnownEntities(redis, names),
             may_send=self._registry.may_send,
             settled_through=self._settlement.through,
             shadow=shadow,

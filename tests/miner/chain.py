@@ -107,6 +107,8 @@ class TestChain:
     lags: int = 0
     """So many blocks behind are queries: behind every claim."""
     unstaked: set[str] = field(factory=set)
+    records: dict[str, shared_pb2.Supplier] = field(factory=dict)
+    """Suppliers whose record is another one."""
     settled: dict[str, int] = field(factory=dict)
     slashed: list[str] = field(factory=list)
     compute_units: int = COMPUTE_UNITS
@@ -164,6 +166,8 @@ class TestChain:
         self._answer()
         if address in self.unstaked:
             raise NotFoundError(address)
+        if address in self.records:
+            return self.records[address]
         return shared_pb2.Supplier(
             operator_address=address,
             owner_address=address,
