@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tomllib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,23 @@ def commit_before(home: Path) -> Path:
     before = home / "before"
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
         tar.extractall(before, filter="data")
+    write_metadata(before)
     return before
+
+
+def write_metadata(tree: Path) -> None:
+    """What an installation of a tree would know of its plugins: those of its own project file."""
+    project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    folder = tree / f"{project['name']}-0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n",
+        encoding="utf-8",
+    )
+    lines = []
+    for group, entries in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
+    (folder / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
 
 
 def environment_of(tree: Path) -> dict[str, str]:
