@@ -233,8 +233,9 @@ def _files(path: Path, settings: Settings) -> Iterator[Path]:
     keys, tls = settings.keys, settings.relayer.tls
     yield path
     yield from (file for file in (tls.certificate, tls.key, tls.client_ca) if file is not None)
-    if keys.keys_file is not None:
-        yield keys.keys_file
+    for file in (keys.keys_file, keys.encrypted_file, keys.passphrase_file):
+        if file is not None:
+            yield file
     folders = [keys.keys_dir]
     if keys.keyring is not None:
         if keys.keyring.passphrase_file is not None:

@@ -19,6 +19,9 @@ COMMANDS = {
     "config": LazyCommand(
         "relayminer.cli.config", "config", "Show what holds; bring over a Go configuration."
     ),
+    "keys": LazyCommand(
+        "relayminer.cli.keys", "keys", "List, make, import and check supplier keys."
+    ),
     "check": LazyCommand(
         "relayminer.cli.check", "check", "Look at configuration, keys, store, chain and backends."
     ),

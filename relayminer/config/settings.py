@@ -119,6 +119,10 @@ class KeySettings:
     keys_file: Path | None = None
     keys_dir: Path | None = None
     keyring: KeyringSettings | None = None
+    encrypted_file: Path | None = None
+    """Of our own, made by `relayminer keys add`."""
+    passphrase_file: Path | None = None
+    """Of the encrypted file: its first line. Without it, systemd or a terminal is asked."""
 
 
 @frozen(kw_only=True)

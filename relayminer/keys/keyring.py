@@ -7,9 +7,7 @@ Every `<name>.info` file is a JWE around JSON whose `Data` is a protobuf record 
 from __future__ import annotations
 
 import base64
-import getpass
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -20,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from relayminer.keys import jwe
 from relayminer.keys.files import Found, parse_hex_key, read_secret_file
+from relayminer.keys.passphrase import find_passphrase
 
 if TYPE_CHECKING:
     from relayminer.config.settings import KeyringSettings
@@ -64,19 +63,7 @@ def read_keyring(settings: KeyringSettings) -> Found:
 def _passphrase(settings: KeyringSettings, directory: Path, found: Found) -> str | None:
     if settings.backend == "test":
         return _TEST_PASSPHRASE
-    if settings.passphrase_file is not None:
-        data = read_secret_file(settings.passphrase_file.expanduser(), found)
-        if data is None:
-            return None
-        lines = data.decode(errors="surrogateescape").splitlines()
-        return lines[0] if lines else ""
-    if sys.stdin is not None and sys.stdin.isatty():
-        return getpass.getpass(f"Passphrase of the keyring {directory}: ")
-    found.problems.append(
-        f"{directory}: a passphrase is needed and there is no terminal to ask:"
-        " set keys.keyring.passphrase_file"
-    )
-    return None
+    return find_passphrase(f"the keyring {directory}", settings.passphrase_file, found)
 
 
 def _read_item(path: Path, name: str, passphrase: str) -> Found:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from relayminer.keys.sources import KeySource
     from relayminer.protocol.signature import SigningKey
 
-SOURCE_ORDER = ("keys_file", "keys_dir", "keyring")
+SOURCE_ORDER = ("keys_file", "keys_dir", "keyring", "encrypted_file")
 """Read in this order, then what plugins add by name; of two keys for one address the later wins."""
 
 

@@ -52,6 +52,15 @@ def key_from_mnemonic(
     Raises:
         MnemonicError: the words are no mnemonic, or the path is none.
     """
+    return SigningKey(secret_from_mnemonic(mnemonic, path, passphrase=passphrase))
+
+
+def secret_from_mnemonic(mnemonic: str, path: str = COSMOS_PATH, *, passphrase: str = "") -> bytes:
+    """The 32 bytes of the private key that `mnemonic` gives at `path`.
+
+    Raises:
+        MnemonicError: the words are no mnemonic, or the path is none.
+    """
     check_mnemonic(mnemonic)
     steps = list(_steps(path))
     words = unicodedata.normalize("NFKD", " ".join(mnemonic.split())).encode()
@@ -60,7 +69,7 @@ def key_from_mnemonic(
     node = hmac.digest(b"Bitcoin seed", seed, "sha512")
     for step in steps:
         node = _child(node, step)
-    return SigningKey(node[:32])
+    return node[:32]
 
 
 def _checksum_holds(indexes: list[int]) -> bool:

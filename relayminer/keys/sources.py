@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from relayminer.keys.errors import KeyLoadError
 from relayminer.keys.files import Found, parse_hex_key, read_secret_file, read_yaml
 from relayminer.keys.keyring import read_keyring
+from relayminer.keys.vault import read_vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,6 +64,19 @@ def read_keys_file(path: Path) -> Found:
     else:
         found.problems.append(f"{path}: `keys` is not a list of hex keys")
     return found
+
+
+def hex_keys_of(path: Path) -> list[str]:
+    """The private keys of such a file as they are written, for bringing them elsewhere.
+
+    Raises:
+        KeyLoadError: one of them is none, or the file cannot be read.
+    """
+    found = read_keys_file(path)
+    data = read_secret_file(path, found)
+    if found.problems or data is None:
+        raise KeyLoadError(found.problems)
+    return [str(entry) for entry in read_yaml(path, data, found)["keys"]]
 
 
 def read_keys_dir(path: Path) -> Found:
@@ -128,6 +142,18 @@ class KeysDirectory:
         if settings.keys_dir is None:
             return []
         return _usable(read_keys_dir(settings.keys_dir.expanduser()))
+
+
+class EncryptedFile:
+    """`keys.encrypted_file`."""
+
+    name = "encrypted_file"
+
+    def load(self, settings: KeySettings) -> Iterable[SigningKey]:
+        """The keys of the encrypted file."""
+        if settings.encrypted_file is None:
+            return []
+        return _usable(read_vault(settings.encrypted_file.expanduser(), settings.passphrase_file))
 
 
 class KeyringSource:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from relayminer.chain.errors import NotFoundError, UnsupportedQueryError
 from relayminer.config.settings import KeySettings
 from relayminer.keys.errors import KeyLoadError
-from relayminer.keys.sources import KeyringSource, KeysDirectory, KeysFile
+from relayminer.keys.sources import EncryptedFile, KeyringSource, KeysDirectory, KeysFile
 from relayminer.net.errors import (
     NetError,
     RequestRefusedError,
@@ -97,6 +97,7 @@ __all__ = [
     "ChainReader",
     "Claim",
     "Connect",
+    "EncryptedFile",
     "Engine",
     "Headers",
     "HttpLimits",

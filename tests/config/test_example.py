@@ -22,6 +22,8 @@ OWN = {
     "chain.grpc_url",
     "keys.keys_file",
     "keys.keys_dir",
+    "keys.encrypted_file",
+    "keys.passphrase_file",
     "keys.keyring.dir",
     "keys.keyring.passphrase_file",
     "relayer.tls.certificate",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relayminer.plugin import KeyringSource, KeysDirectory, KeysFile
+from relayminer.plugin import EncryptedFile, KeyringSource, KeysDirectory, KeysFile
 
 
 class KeysFileProvider(KeysFile):
@@ -15,3 +15,7 @@ class KeysDirectoryProvider(KeysDirectory):
 
 class KeyringProvider(KeyringSource):
     """`keys.keyring`: a Cosmos keyring directory."""
+
+
+class EncryptedFileProvider(EncryptedFile):
+    """`keys.encrypted_file`: keys behind a passphrase, in a file of our own."""
