@@ -87,11 +87,20 @@ def _takeover(arguments: argparse.Namespace, console: Console) -> list[Figure]:
     return takeover_figures(tries=arguments.tries, console=console)
 
 
+def _scale(arguments: argparse.Namespace, console: Console) -> list[Figure]:
+    from benchmarks.scale import Scale, scale_figures  # noqa: PLC0415 - needs the store
+
+    suppliers = arguments.suppliers
+    scale = Scale(suppliers, max(1, suppliers // 10), 1.0 if suppliers < 200 else 5.0)  # noqa: PLR2004 - time to sign
+    return scale_figures(scale, console)
+
+
 PARTS = {
     "micro": _micro,
     "caches": _caches,
     "trie": _trie,
     "ingest": _ingest,
+    "scale": _scale,
     "relayer": _relayer,
     "websocket": _websocket,
     "grpc": _grpc,
@@ -122,6 +131,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="parts to measure; default all")
+    parser.add_argument(
+        "--suppliers", type=int, default=60, help="of the scale part; 600 is what is asked for"
+    )
     parser.add_argument(
         "--connections", nargs="+", type=int, default=list(CONNECTIONS), help="load levels"
     )
