@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -10,16 +13,20 @@ import trio
 from relayminer.miner import ownership
 from relayminer.miner.ownership import Ownership, Times
 from relayminer.state.leases import Lease, owner_id
+from relayminer.state.sessions import SessionStore
 from relayminer.state.suppliers import SupplierRegistry
 from relayminer.telemetry.metrics import Gauge
 from relayminer.watchdog import Pulse
-from tests.miner.harness import Rig, session_ids, suppliers, until
+from tests.miner.harness import CrashingRedis, Rig, rig, session_ids, suppliers, until
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import pytest
 
     from relayminer.miner.service import MinerService
     from relayminer.miner.tenure import Tenure
+    from relayminer.state.gateway import Redis
 
 A, B = session_ids(2)
 
@@ -173,6 +180,83 @@ async def test_work_stops_before_the_lease_can_expire(
         await until(lambda: work.running == 0)
         await until(lambda: bool(seen))
         assert seen[0] is not None
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_wakes_up_late_does_nothing(mine: Rig) -> None:
+    """An owner whose process stood still beyond its lease finds itself stopped and fenced off."""
+    found: list[str] = []
+    standing, second = threading.Event(), Work()
+
+    async def stand_still(redis: Redis, tenure: Tenure) -> None:
+        fence = tenure.lease.fence
+        standing.set()
+        time.sleep(1.5)  # noqa: ASYNC251 - as SIGSTOP does it, to every task of the process
+        if tenure.lease.held:
+            found.append("believes in its lease")
+        store = SessionStore(redis, mine.names, ttl_seconds=60)
+        try:
+            await store.delete(fence, tenure.supplier, [A])
+        except trio.Cancelled:
+            found.append("stopped")
+            raise
+        found.append("wrote")
+
+    async def other_process() -> None:
+        async with rig(mine.url, names=mine.names, keys=mine.keys) as other:
+            work: Any = partial(stand_still, other.redis)
+            await owning(other, work, "one").run(Pulse())
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(
+                partial(trio.to_thread.run_sync, trio.run, until_set(other_process, found))
+            )
+            await trio.to_thread.run_sync(standing.wait)
+            nursery.start_soon(owning(mine, second, "two").run, Pulse())
+            await until(lambda: second.running == 1)
+            assert found == []
+            await until(lambda: bool(found))
+            assert second.running == 1
+            scope.cancel()
+        nursery.cancel_scope.cancel()
+    assert found == ["stopped"]
+
+
+def until_set(work: Callable[[], Awaitable[None]], found: list[str]) -> Callable[[], Any]:
+    """Runs `work` in a loop of its own until something was found."""
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(work)
+            await until(lambda: bool(found))
+            nursery.cancel_scope.cancel()
+
+    return run
+
+
+async def test_six_hundred_suppliers_cost_one_script_a_look(mine: Rig) -> None:
+    """The store's work for leases does not grow in commands with the number of suppliers."""
+    redis, work = CrashingRedis(mine.url), Work()
+    one = Ownership(
+        redis,
+        mine.names,
+        owner=owner_id("one"),
+        work=work,
+        times=Times(8.0, 0.2),
+        owned=Gauge(),
+    )
+    one.want([f"pokt{number}" for number in range(600)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(redis.run)
+        await redis.wait_connected()
+        nursery.start_soon(one.run, Pulse())
+        await until(lambda: work.running == 600)
+        before, began = redis.commands, trio.current_time()
+        await trio.sleep(1.0)
+        looks = (trio.current_time() - began) / 0.2 + 1
+        # A script that looks at all leases, and a word to the register.
+        assert redis.commands - before <= 2 * looks
         nursery.cancel_scope.cancel()
 
 
