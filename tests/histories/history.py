@@ -265,7 +265,7 @@ def run_history(
     """
     # What hypothesis-trio does: trio shuffles tasks on purpose, from dice that can be loaded.
     core: Any = trio._core._run
-    core._ALLOW_DETERMINISTIC_SCHEDULING = True
+    vars(core)["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
     core._r.seed(plan.seed)
     clock = MockClock(autojump_threshold=0)
     # A collection that finds an abandoned generator would start a task at any moment.

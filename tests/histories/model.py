@@ -36,7 +36,6 @@ class Model:
         self.on_entry: Callable[[], None] = lambda: None
         self._lua: Any = lua51.LuaRuntime(encoding=None, register_eval=False)
         self._scripts: dict[bytes, Any] = {}
-        self._in_script = False
         self._lua.globals()[b"redis"] = self._lua.table_from(
             {
                 b"call": self._call,
