@@ -167,7 +167,7 @@ class Link:
             await trio.sleep_until(max(wake_at, now + EXPIRY_GRAIN_SECONDS))
 
     async def _stay_connected(self) -> None:
-        attempt = 0
+        attempt = cut_short = 0
         served_before = False
         while True:
             try:
@@ -179,15 +179,18 @@ class Link:
                 continue
             self.reconnections += served_before
             served_before = True
-            attempt = 0
+            attempt, connected_at = 0, trio.current_time()
             try:
                 reason = await self._serve(connection)
             finally:
                 self._connected = trio.Event()
                 self._line.fail_in_flight(f"the connection to {self.target} ended")
                 await connection.aclose()
-            self._away(reason, first=True)
-            await trio.sleep(self._backoff.seconds(0))
+            # A server that takes us and lets us go at once is not asked more often for that.
+            stayed = trio.current_time() - connected_at > self._backoff.max_seconds
+            cut_short = 0 if stayed else cut_short + 1
+            self._away(reason, first=cut_short <= 1)
+            await trio.sleep(self._backoff.seconds(max(0, cut_short - 1)))
 
     async def _connect(self) -> RawConnection:
         self.target = target = await self._place.locate()

@@ -101,10 +101,10 @@ async def _stay_subscribed(
             for _ in channels:
                 with trio.fail_after(timeout_seconds):
                     checked(await connection.receive())
-            attempt = 0
             subscription.deliver(Gap())
             while place.is_current(target):
                 await _receive(connection, subscription, timeout_seconds)
+                attempt = 0
         except (*GONE, trio.TooSlowError, StoreReplyError):
             await trio.sleep(backoff_seconds(attempt))
             attempt += 1
