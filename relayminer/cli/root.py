@@ -31,6 +31,9 @@ COMMANDS = {
     "earnings": LazyCommand(
         "relayminer.cli.earnings", "earnings", "What was earned, paid and lost; a forecast."
     ),
+    "deadletters": LazyCommand(
+        "relayminer.cli.deadletters", "deadletters", "Relays that were refused: list, replay."
+    ),
     "ledger": LazyCommand("relayminer.cli.ledger", "ledger", "Export what happened, step by step."),
     "demo": LazyCommand(
         "relayminer.cli.demo", "demo", "Chain, relayer and miner on this machine: uPOKT out."

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DROP_CONSUMER: Final = load_script("consumer_drop")
 DEAD_LETTERS_MAX: Final = 10_000
 """Entries that a dead-letter stream keeps, roughly."""
+DEAD_LETTER_BYTES_MAX: Final = 262_144
+"""A larger entry is named there, but not kept."""
 ACKNOWLEDGE_CHUNK: Final = 1000
 POLL_SECONDS: Final = 0.1
 """How often the logs are looked at in a cluster, where a read cannot wait for several of them."""
@@ -217,7 +219,7 @@ class LogReader:
             ids = [entry.id for entry, _ in some]
             head = ("XADD", dead, "MAXLEN", "~", DEAD_LETTERS_MAX, "*")
             letters = [
-                (*head, "entry", entry.id, "reason", reason, FIELD, entry.data or b"")
+                (*head, "entry", entry.id, "reason", reason, FIELD, _kept(entry))
                 for entry, reason in some
             ]
             await self._redis.transaction(
@@ -254,6 +256,11 @@ class LogReader:
         facts = [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
         own = self.consumer.encode()
         return [(one[b"name"], one[b"pending"]) for one in facts if one[b"name"] != own]
+
+
+def _kept(entry: LogEntry) -> bytes:
+    data = entry.data or b""
+    return data if len(data) <= DEAD_LETTER_BYTES_MAX else b""
 
 
 def _entries(rows: Sequence[Any]) -> list[LogEntry]:
