@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
+from relayminer.devnet.backend import BackendFaults
+from relayminer.devnet.backend_server import BackendOptions, RunningBackend, run_backend
 from relayminer.devnet.chain import GenesisError
 from relayminer.devnet.options import DevnetOptions
 from relayminer.devnet.server import Devnet, run_devnet
@@ -29,7 +31,10 @@ def seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     return float(match[1]) * _SECONDS[match[2]]
 
 
-@click.command(epilog="Example: relayminer devnet --block-time 500ms --suppliers 5 --with-backend")
+@click.group(
+    invoke_without_command=True,
+    epilog="Example: relayminer devnet --block-time 500ms --suppliers 5 --with-backend",
+)
 @click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
@@ -43,8 +48,11 @@ def seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 @click.option("--rpc-port", default=26657, show_default=True, help="CometBFT RPC; 0: any free.")
 @click.option("--grpc-port", default=19090, show_default=True)
 @click.option("--control-port", default=26680, show_default=True)
-@click.option("--with-backend", is_flag=True, help="Serve the demo JSON-RPC backend too.")
+@click.option("--with-backend", is_flag=True, help="Serve the demo backend too.")
 @click.option("--backend-port", default=8545, show_default=True)
+@click.option(
+    "--backend-grpc-port", type=int, help="Default 50051, or any free one if the other is 0."
+)
 @click.option(
     "--genesis",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -61,8 +69,13 @@ def seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     show_default=True,
     help="The endpoint that the suppliers stake.",
 )
-def devnet(block_time: float, *, stepped: bool, **options: object) -> None:
+@click.pass_context
+def devnet(
+    context: click.Context, /, block_time: float, *, stepped: bool, **options: object
+) -> None:
     """Run a simulated Shannon chain for trying and testing relayers and miners."""
+    if context.invoked_subcommand is not None:
+        return
     pace = None if stepped else block_time
     trio.run(_run, DevnetOptions(block_time_seconds=pace, **options))  # type: ignore[arg-type]  # click checks types
 
@@ -90,7 +103,7 @@ def _print(info: DevnetInfo) -> None:
     click.echo(f"grpc      {info.grpc_url}")
     click.echo(f"control   {info.control_url}/control/status")
     if info.backend_url:
-        click.echo(f"backend   {info.backend_url}")
+        click.echo(f"backend   {info.backend_url}, gRPC {info.backend_grpc}")
     click.echo(f"suppliers {len(info.suppliers)}, keys in {info.supplier_keys_file}")
 
 
@@ -99,3 +112,70 @@ def pace_text(block_time_seconds: float | None) -> str:
     if block_time_seconds is None:
         return "blocks by POST /control/step"
     return f"a block every {block_time_seconds:g} s"
+
+
+@devnet.command(
+    epilog="Example: relayminer devnet backend --port 18545 --error-rate 0.1 --delay 50ms"
+)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8545, show_default=True, help="HTTP, WebSocket, SSE, lines.")
+@click.option("--grpc-port", default=50051, show_default=True, help="gRPC in cleartext.")
+@click.option("--metrics-port", default=9095, show_default=True)
+@click.option("--backend-id", default="backend", envvar="BACKEND_ID", help="Told in answers.")
+@click.option(
+    "--push",
+    "push_seconds",
+    callback=seconds,
+    default="1s",
+    show_default=True,
+    help="From one push of a subscription to the next.",
+)
+@click.option(
+    "--error-rate", default=0.0, type=click.FloatRange(0.0, 1.0), help="Share of failed requests."
+)
+@click.option("--error-code", default=500, show_default=True, type=click.IntRange(100, 599))
+@click.option(
+    "--error-codes", multiple=True, type=click.IntRange(100, 599), help="One of these by chance."
+)
+@click.option("--delay", default="0s", show_default=True, help="Before every answer: 50ms, 2s.")
+@click.option(
+    "--broken-compression", is_flag=True, help="Gzip for who accepts it, without saying so."
+)
+@click.option("--filler-bytes", default=0, type=click.IntRange(0), help="More in every result.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the dice that faults are thrown with."
+)
+def backend(
+    push_seconds: float,
+    error_rate: float,
+    error_code: int,
+    error_codes: tuple[int, ...],
+    delay: str,
+    broken_compression: bool,
+    filler_bytes: int,
+    **options: object,
+) -> None:
+    """Run the demo backend alone: JSON-RPC, REST, CometBFT, WebSocket, SSE, lines and gRPC."""
+    found = _DURATION.fullmatch(delay)
+    if found is None:
+        raise click.BadParameter(f"{delay!r} is not a time", param_hint="--delay")
+    faults = BackendFaults(
+        error_rate=error_rate,
+        error_status=error_code,
+        error_statuses=error_codes,
+        delay_seconds=float(found[1]) * _SECONDS[found[2]],
+        broken_compression=broken_compression,
+        filler_bytes=filler_bytes,
+    )
+    trio.run(_run_backend, BackendOptions(faults=faults, push_seconds=push_seconds, **options))  # type: ignore[arg-type]  # click checks types
+
+
+async def _run_backend(options: BackendOptions) -> None:
+    async with trio.open_nursery() as nursery:
+        running: RunningBackend = await nursery.start(run_backend, options)
+        click.echo(f"backend   {running.url}, WebSocket too; {running.url}/stream/sse, /ndjson")
+        click.echo(f"grpc      {running.grpc}")
+        click.echo(f"metrics   {running.metrics_url}")
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            await anext(signals)
+        nursery.cancel_scope.cancel()

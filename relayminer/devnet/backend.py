@@ -5,6 +5,7 @@ One class per protocol with one method, `answer`; `serve_http` gives it a port.
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,16 @@ class BackendFaults:
 
     Attributes:
         error_rate: share of requests, 0 to 1, that are answered `error_status`.
+        error_statuses: one of these by chance, instead of `error_status`.
+        broken_compression: gzip for clients that accept it, without saying so.
         delay_seconds: how long every answer waits.
         filler_bytes: length of a filler text in every result.
     """
 
     error_rate: float = 0.0
     error_status: int = 500
+    error_statuses: tuple[int, ...] = ()
+    broken_compression: bool = False
     delay_seconds: float = 0.0
     filler_bytes: int = 0
 
@@ -67,18 +72,31 @@ class JsonRpcBackend:
         if not request.header("content-type").startswith("application/json"):
             # Strict nodes answer so, with status 200.
             return json_answer(error_form(None, INVALID_REQUEST, "Invalid request"))
-        if self.faults.delay_seconds:
-            await trio.sleep(self.faults.delay_seconds)
-        if self.faults.error_rate and self.random() < self.faults.error_rate:
-            status = self.faults.error_status
-            return HttpResponse(status, TEXT_HEADERS, f"injected error (code: {status})".encode())
+        status = await self.fault()
+        if status:
+            return injected(status)
         try:
             document = json.loads(request.body)
         except ValueError:
             return HttpResponse(400, TEXT_HEADERS, b"invalid JSON")
         if isinstance(document, list):
-            return json_answer([self._call(each) for each in document])
-        return json_answer(self._call(document))
+            answer = json_answer([self.call(each) for each in document])
+        else:
+            answer = json_answer(self.call(document))
+        if self.faults.broken_compression and "gzip" in request.header("accept-encoding"):
+            return HttpResponse(answer.status, answer.headers, gzip.compress(answer.body))
+        return answer
+
+    async def fault(self) -> int:
+        """Wait as long as every answer does; the status of an injected error, else 0."""
+        faults = self.faults
+        if faults.delay_seconds:
+            await trio.sleep(faults.delay_seconds)
+        if not faults.error_rate or self.random() >= faults.error_rate:
+            return 0
+        if faults.error_statuses:
+            return faults.error_statuses[int(self.random() * len(faults.error_statuses))]
+        return faults.error_status
 
     def _remember(self, request: HttpRequest) -> None:
         named = {name: value for name, value in request.headers if name.startswith("pocket-")}
@@ -86,7 +104,8 @@ class JsonRpcBackend:
             self.pocket_headers.append(named)
             del self.pocket_headers[:-RECENT_REQUESTS]
 
-    def _call(self, document: Any) -> dict[str, Any]:
+    def call(self, document: Any) -> dict[str, Any]:
+        """The answer to one JSON-RPC call."""
         if not isinstance(document, dict) or not isinstance(document.get("method"), str):
             return error_form(None, INVALID_REQUEST, "Invalid request")
         method, params = document["method"], document.get("params", [])
@@ -101,6 +120,11 @@ class JsonRpcBackend:
             result = f"relayminer-devnet/{self.backend_id}"
         elif method == "echo":
             result = params
+        elif method == "status":
+            # A CometBFT node's.
+            result = {
+                "sync_info": {"latest_block_height": str(self.requests), "catching_up": False}
+            }
         else:
             result = {
                 "method": method,
@@ -111,6 +135,11 @@ class JsonRpcBackend:
         if self.faults.filler_bytes:
             result = {"value": result, "filler": "x" * self.faults.filler_bytes}
         return {"jsonrpc": "2.0", "id": document.get("id"), "result": result}
+
+
+def injected(status: int) -> HttpResponse:
+    """An error that was asked for."""
+    return HttpResponse(status, TEXT_HEADERS, f"injected error (code: {status})".encode())
 
 
 def error_form(request_id: Any, code: int, message: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def describe(
     grpc_url: str,
     control_url: str,
     backend_url: str,
+    backend_grpc: str = "",
 ) -> DevnetInfo:
     """The info of a devnet whose first block is made."""
     page = PageRequest(limit=PARTIES_MAX)
@@ -51,6 +52,7 @@ def describe(
         grpc_url=grpc_url,
         control_url=control_url,
         backend_url=backend_url,
+        backend_grpc=backend_grpc,
         relayer_url=options.relayer_url,
         block_time_seconds=options.block_time_seconds,
         supplier_keys_file=str((options.home / KEYS_FILE).resolve()),

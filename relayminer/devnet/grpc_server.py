@@ -9,7 +9,7 @@ touches the chain.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 import trio
@@ -110,10 +110,18 @@ class ChainServicer:
         return answer
 
 
+class Servicer(Protocol):
+    """Methods as grpclib wants them."""
+
+    def __mapping__(self) -> dict[str, Handler]:
+        """Handlers by method path."""
+        ...
+
+
 class ChainServer(Server):
     """grpclib's server with a way to hang up on its clients, which it lacks."""
 
-    def __init__(self, servicer: ChainServicer) -> None:
+    def __init__(self, servicer: Servicer) -> None:
         super().__init__([servicer], codec=BytesCodec())
         self._mapping = MethodTable(self._mapping)
         self._protocols: WeakSet[H2Protocol] = WeakSet()
@@ -137,16 +145,26 @@ async def serve_grpc(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the chain's gRPC until cancelled.
+    """Serve the chain's gRPC until cancelled; as `serve_servicer`."""
+    await serve_servicer(ChainServicer(node), listener, task_status=task_status)
+
+
+async def serve_servicer(
+    servicer: Servicer,
+    listener: socket.socket,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve gRPC until cancelled.
 
     Args:
-        node: whose chain is asked.
+        servicer: answers.
         listener: bound socket, made with `IPPROTO_TCP`: asyncio turns Nagle's delay off only on
             connections whose socket says so, and with it each answer takes 40 ms.
         task_status: told when calls are answered.
     """
     async with trio_asyncio.open_loop():
-        server = ChainServer(ChainServicer(node))
+        server = ChainServer(servicer)
         await trio_asyncio.aio_as_trio(server.start)(sock=listener)
         task_status.started()
         try:

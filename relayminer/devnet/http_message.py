@@ -15,6 +15,8 @@ from attrs import field, frozen
 from relayminer.devnet.errors import HttpError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import httptools
 
 MAX_HEADER_BYTES = 1_048_576
@@ -59,6 +61,15 @@ class HttpResponse:
     def header(self, name: str, default: str = "") -> str:
         """The first header called `name` (lower case)."""
         return first_header(self.headers, name, default)
+
+
+@frozen
+class StreamedResponse:
+    """A response whose body is made while it is sent; chunked, it ends with its pieces."""
+
+    status: int
+    headers: Headers
+    pieces: AsyncIterator[bytes] = field(repr=False)
 
 
 def first_header(headers: Headers, name: str, default: str = "") -> str:
@@ -141,13 +152,23 @@ def render_request(request: HttpRequest, host: str) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
 
 
+def render_head(status: int, headers: Headers) -> bytes:
+    """The head of a chunked response."""
+    lines = [f"HTTP/1.1 {status} {_reason(status)}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode("latin-1")
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
 def render_response(response: HttpResponse, *, keep_alive: bool) -> bytes:
     """The bytes of a response with a Content-Length."""
-    try:
-        reason = HTTPStatus(response.status).phrase
-    except ValueError:
-        reason = ""
-    lines = [f"HTTP/1.1 {response.status} {reason}"]
+    lines = [f"HTTP/1.1 {response.status} {_reason(response.status)}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
     lines.append(f"Content-Length: {len(response.body)}")
     if not keep_alive:

@@ -14,10 +14,15 @@ from relayminer.devnet.http_message import (
     Assembly,
     HttpRequest,
     HttpResponse,
+    StreamedResponse,
+    render_head,
     render_response,
 )
 
-Handler: TypeAlias = Callable[[HttpRequest], Awaitable[HttpResponse]]
+Answer: TypeAlias = HttpResponse | StreamedResponse
+Handler: TypeAlias = Callable[[HttpRequest], Awaitable[Answer]]
+Upgrade: TypeAlias = Callable[[HttpRequest, trio.abc.Stream, bytes], Awaitable[None]]
+"""Gets the request that asked for another protocol, the connection, and what came behind it."""
 
 IDLE_TIMEOUT_SECONDS = 120.0
 
@@ -25,9 +30,12 @@ IDLE_TIMEOUT_SECONDS = 120.0
 class Connection:
     """One accepted connection."""
 
-    def __init__(self, stream: trio.abc.Stream, handler: Handler) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, handler: Handler, upgrade: Upgrade | None = None
+    ) -> None:
         self._stream = stream
         self._handler = handler
+        self._upgrade = upgrade
         self._waiting: list[tuple[HttpRequest, bool]] = []
         self._new_message()
 
@@ -64,6 +72,9 @@ class Connection:
                 return
             try:
                 self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as switch:
+                await self._switch(bytes(data[switch.args[0] :]))
+                return
             except (httptools.HttpParserError, HttpError):
                 await self._send(HttpResponse(400, (), b"malformed request"), keep_alive=False)
                 return
@@ -73,15 +84,32 @@ class Connection:
                 if not keep_alive:
                     return
 
-    async def _send(self, response: HttpResponse, *, keep_alive: bool) -> None:
-        await self._stream.send_all(render_response(response, keep_alive=keep_alive))
+    async def _switch(self, rest: bytes) -> None:
+        """Hand the connection over; what nobody speaks is refused."""
+        request = self._waiting[-1][0] if self._waiting else None
+        if self._upgrade is None or request is None:
+            await self._send(HttpResponse(400, (), b"no upgrade here"), keep_alive=False)
+        else:
+            await self._upgrade(request, self._stream, rest)
+
+    async def _send(self, response: Answer, *, keep_alive: bool) -> None:
+        if isinstance(response, HttpResponse):
+            await self._stream.send_all(render_response(response, keep_alive=keep_alive))
+            return
+        await self._stream.send_all(render_head(response.status, response.headers))
+        async for piece in response.pieces:
+            if piece:
+                await self._stream.send_all(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await self._stream.send_all(b"0\r\n\r\n")
 
 
-async def serve_connection(stream: trio.abc.Stream, handler: Handler) -> None:
+async def serve_connection(
+    stream: trio.abc.Stream, handler: Handler, upgrade: Upgrade | None = None
+) -> None:
     """Serve one connection; a peer that breaks it ends it quietly."""
     async with stream:
         try:
-            await Connection(stream, handler).serve()
+            await Connection(stream, handler, upgrade).serve()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
 
@@ -90,13 +118,14 @@ async def serve_http(
     handler: Handler,
     listeners: list[trio.SocketListener],
     *,
+    upgrade: Upgrade | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `handler` on `listeners` until cancelled."""
     async with trio.open_nursery() as nursery:
 
         async def serve_one(stream: trio.SocketStream) -> None:
-            await serve_connection(stream, handler)
+            await serve_connection(stream, handler, upgrade)
 
         task_status.started()
         await trio.serve_listeners(serve_one, listeners, handler_nursery=nursery)

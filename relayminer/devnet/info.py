@@ -52,6 +52,7 @@ class DevnetInfo:
         rpc_url: CometBFT RPC, `http://host:port`.
         grpc_url: `host:port`, plaintext.
         backend_url: the demo backend, empty when there is none.
+        backend_grpc: `host:port` of its gRPC, cleartext; empty when there is none.
         relayer_url: what the suppliers staked as their endpoint.
         block_time_seconds: None when blocks come by command only.
         supplier_keys_file: YAML that a miner takes as `keys.keys_file`.
@@ -71,6 +72,7 @@ class DevnetInfo:
     applications: tuple[Party, ...]
     gateways: tuple[Party, ...]
     others: tuple[Party, ...] = ()
+    backend_grpc: str = ""
 
 
 def write_info(home: Path, info: DevnetInfo) -> Path:

@@ -17,6 +17,7 @@ class DevnetOptions:
         block_time_seconds: seconds between blocks; None makes them by command only.
         genesis: a genesis document to start from; None makes one of the sizes given here.
         seed: of the keys and hashes; equal seeds give equal chains.
+        backend_grpc_port: of the demo backend; None: 50051, or any free one if `backend_port` is 0.
         relayer_url: what the suppliers stake as their endpoint.
         subscription_buffer: events that may wait for one subscriber.
         write_buffer: messages that may wait for one WebSocket client.
@@ -30,6 +31,7 @@ class DevnetOptions:
     control_port: int = 26680
     with_backend: bool = False
     backend_port: int = 8545
+    backend_grpc_port: int | None = None
     genesis: Path | None = None
     services: int = 2
     suppliers: int = 3

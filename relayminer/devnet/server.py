@@ -6,20 +6,20 @@ import json
 import random
 import time
 from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import frozen
 
 from relayminer.devnet.backend import JsonRpcBackend
+from relayminer.devnet.backend_grpc import DemoServicer
+from relayminer.devnet.backend_server import serve_backend
 from relayminer.devnet.chain import Chain, load_genesis, make_genesis
 from relayminer.devnet.control import Control
 from relayminer.devnet.control_app import create_control_app
 from relayminer.devnet.describe import describe
 from relayminer.devnet.faults import WireFaults
-from relayminer.devnet.grpc_server import serve_grpc
-from relayminer.devnet.http_server import serve_http
+from relayminer.devnet.grpc_server import serve_grpc, serve_servicer
 from relayminer.devnet.identity import NodeIdentity
 from relayminer.devnet.info import write_info, write_supplier_keys
 from relayminer.devnet.node import Node
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from relayminer.devnet.info import DevnetInfo
     from relayminer.devnet.options import DevnetOptions
+
+DEFAULT_BACKEND_GRPC_PORT = 50051
 
 
 @frozen
@@ -81,6 +83,7 @@ async def run_devnet(
         rpc, grpc = listen(options.rpc_port), listen(options.grpc_port)
         control = listen(options.control_port)
         demo = None if backend is None else listen(options.backend_port)
+        demo_grpc = None if backend is None else listen(_grpc_port(options))
         rpc_url = f"{options.host}:{port_of(rpc)}"
         methods = RpcMethods(node, NodeIdentity(chain.chain_id, f"tcp://{rpc_url}"))
         rpc_app = create_rpc_app(methods, node.bus, node.faults, write_buffer=options.write_buffer)
@@ -89,11 +92,12 @@ async def run_devnet(
             await nursery.start(serve_web, rpc_app, rpc)
             await nursery.start(serve_grpc, node, grpc)
             await nursery.start(serve_web, create_control_app(Control(node)), control)
-            backend_url = ""
-            if backend is not None and demo is not None:
+            backend_url = backend_grpc = ""
+            if backend is not None and demo is not None and demo_grpc is not None:
                 backend_url = f"http://{options.host}:{port_of(demo)}"
-                listener = trio.SocketListener(trio.socket.from_stdlib_socket(demo))
-                await nursery.start(partial(serve_http, backend.answer, [listener]))
+                backend_grpc = f"{options.host}:{port_of(demo_grpc)}"
+                await nursery.start(serve_backend, backend, demo)
+                await nursery.start(serve_servicer, DemoServicer(backend), demo_grpc)
             info = describe(
                 options,
                 chain,
@@ -101,10 +105,17 @@ async def run_devnet(
                 grpc_url=f"{options.host}:{port_of(grpc)}",
                 control_url=f"http://{options.host}:{port_of(control)}",
                 backend_url=backend_url,
+                backend_grpc=backend_grpc,
             )
             write_supplier_keys(options.home, info.suppliers)
             write_info(options.home, info)
             task_status.started(Devnet(info, node, backend))
+
+
+def _grpc_port(options: DevnetOptions) -> int:
+    if options.backend_grpc_port is not None:
+        return options.backend_grpc_port
+    return DEFAULT_BACKEND_GRPC_PORT if options.backend_port else 0
 
 
 def make_chain(options: DevnetOptions) -> Chain:
