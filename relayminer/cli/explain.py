@@ -64,9 +64,5 @@ async def _stories(
 
     async with reading(settings) as store:
         teller = Teller(store.redis, store.names, store.prices)
-        found = await teller.find(session, height)
-        return [
-            await teller.tell(account)
-            for account in found
-            if not supplier or account.supplier == supplier
-        ]
+        found = await teller.find(session, height, supplier=supplier)
+        return [await teller.tell(account) for account in found]

@@ -305,6 +305,8 @@ class MinerSettings:
     session_ttl_seconds: float = 0.0
     """0 takes `cache_ttl_seconds`."""
     submission_tracking_ttl_seconds: float = 86_400.0
+    ledger_records_max: int = 20_000
+    """Records kept of each supplier, some ten a session, about 0.5 kB each; 0 keeps all."""
     reconcile_interval_seconds: float = 60.0
     max_messages_per_transaction: int = 30
     require_profit: bool = True

@@ -62,6 +62,7 @@ class Driver:
         self._in_hand: set[str] = set()
         self._height = 0
         self._due = trio.Event()
+        self._ledger_grew = False
 
     def is_waited_for(self) -> bool:
         """Whether there is a block that no pass has looked at."""
@@ -82,6 +83,18 @@ class Driver:
                 self._due = trio.Event()
                 pulse.got_on()
                 await self._drive(self._height, nursery, pulse)
+                await self._trim_ledger()
+
+    async def _trim_ledger(self) -> None:
+        """Drop the oldest records after sessions have ended; what is open is among the newest."""
+        keep = self._context.process.settings.ledger_records_max
+        if not self._ledger_grew or not keep:
+            return
+        self._ledger_grew = False
+        try:
+            await self._context.store.trim_ledger(keep)
+        except StateError as error:
+            _log.warning("ledger not trimmed", supplier=self._context.address, error=str(error))
 
     async def _follow(self) -> None:
         with self._context.process.blocks.subscribe() as blocks:
@@ -263,3 +276,4 @@ class Driver:
             return
         if height > windows.settlement_height + SETTLEMENT_GRACE_BLOCKS:
             self._context.book.forget(session)
+            self._ledger_grew = True

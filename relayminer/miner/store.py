@@ -369,6 +369,10 @@ class SupplierStore:
         """The newest records of the ledger, the newest first."""
         return await self._stores.ledger.newest(self._supplier, count=count)
 
+    async def trim_ledger(self, keep: int) -> None:
+        """Drop the oldest records beyond `keep`."""
+        await self._stores.ledger.trim(self._supplier, keep=keep)
+
     async def settled_height(self) -> int:
         """Last block whose settlement events were recorded for the supplier; 0 for none."""
         key = self._stores.settled_heights_key

@@ -128,12 +128,15 @@ class Teller:
         self._tally = TallyStore(redis, names, ttl_seconds=1)
         self._prices = prices
 
-    async def find(self, wanted: str, height: int | None = None) -> list[Account]:
+    async def find(
+        self, wanted: str, height: int | None = None, *, supplier: str = ""
+    ) -> list[Account]:
         """The sessions that fit.
 
         Args:
             wanted: a session id or the beginning of one; with a height a supplier's address.
             height: a block of the session.
+            supplier: whose ledger alone is looked into.
 
         Raises:
             UnknownSessionError: none fits, or `wanted` is too short.
@@ -143,15 +146,15 @@ class Teller:
                 f"{wanted!r} is too short: give at least {SHORTEST_PREFIX} characters of a session"
             )
         suppliers = await self._books.suppliers()
-        if height is not None:
-            suppliers = [wanted]
+        if supplier or height is not None:
+            suppliers = [supplier or wanted]
         found: dict[tuple[str, str], Account] = {}
         for account in await self._books.accounts(suppliers):
             found[account.supplier, account.session_id] = account
-        for supplier in suppliers:
+        for whose in suppliers:
             # Sessions that nothing is in the ledger about yet.
-            for one in (await self._sessions.load_all(supplier)).sessions:
-                key = (supplier, one.session_id)
+            for one in (await self._sessions.load_all(whose)).sessions:
+                key = (whose, one.session_id)
                 account = found.setdefault(key, _account(one))
                 account.session_start_height = one.session_start_height
         fitting = [account for account in found.values() if _fits(account, wanted, height)]

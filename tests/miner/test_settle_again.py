@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import trio
 from attrs import define, field
 
@@ -11,9 +12,13 @@ from relayminer.miner.metrics import MinerMetrics
 from relayminer.miner.settle import Settlement
 from relayminer.telemetry.metrics import Metrics
 from relayminer.watchdog import Pulse
+from tests.miner.harness import rig, session_ids
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+
+(A,) = session_ids(1)
 
 
 @define
@@ -63,3 +68,18 @@ async def test_heights_that_come_again_are_recorded_again() -> None:
             nursery.cancel_scope.cancel()
     assert supplier.saved == [7, 8, 9, 8, 9, 10]
     assert settlement.through(supplier.address) == 10
+
+
+async def test_the_ledger_keeps_its_newest_records(store_url: str) -> None:
+    """After sessions have ended the oldest records go; those of the last sessions stay."""
+    async with rig(store_url) as mine:
+        mine.settings = attrs.evolve(mine.settings, ledger_records_max=10)
+        await mine.log(A, 5)
+        async with mine.mining():
+            await mine.counted(A, 5)
+            await mine.step_to(21)
+            lines = await mine.ledger()
+            assert len(lines) >= 10
+            await mine.step(45)
+        kept = await mine.ledger()
+        assert [line["step"] for line in kept] == [line["step"] for line in lines[-10:]]
