@@ -28,6 +28,7 @@ from relayminer.chain.queries import ChainQueries
 from relayminer.chain.rpc_nodes import RpcNodes
 from relayminer.errors import RelayMinerError
 from relayminer.insight.loop_delay import LoopDelay
+from relayminer.insight.systemd import Systemd
 from relayminer.keys.loading import SupplierKeys, load_keys
 from relayminer.mining import start_mining
 from relayminer.observing import start_observing
@@ -275,6 +276,7 @@ async def _start_services(
             launch.source.also = pool.hang_up
         await group.start(pool)
     base.health.remove("start")
+    await group.start(Systemd(lambda: "; ".join(base.health.problems().values()) or None))
     _log.info(
         "started",
         roles=sorted(role.value for role in roles),

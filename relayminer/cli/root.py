@@ -44,6 +44,10 @@ COMMANDS = {
     "relay": LazyCommand(
         "relayminer.cli.relay", "relay", "Send one signed relay and explain each step."
     ),
+    "systemd": LazyCommand("relayminer.cli.systemd", "systemd", "Print a systemd unit."),
+    "completion": LazyCommand(
+        "relayminer.cli.completion", "completion", "Print what makes your shell complete."
+    ),
     "version": LazyCommand("relayminer.cli.version", "version", "Print versions."),
 }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
 from importlib import metadata
+from pathlib import Path
 
 import click
 
@@ -15,7 +17,11 @@ PACKAGES = ("trio", "coincurve", "protobuf", "grpcio", "redis", "hiredis", "valk
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def version(*, as_json: bool) -> None:
     """Print the version of relayminer and of what it stands on."""
-    versions = {"relayminer": package_version("relayminer"), "python": platform.python_version()}
+    versions = {
+        "relayminer": package_version("relayminer"),
+        "commit": commit(),
+        "python": platform.python_version(),
+    }
     versions |= {name: package_version(name) for name in PACKAGES}
     versions["platform"] = platform.platform()
     if as_json:
@@ -31,3 +37,21 @@ def package_version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def commit() -> str:
+    """The commit of a checkout that runs in place; `release` for an installed package."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return "release"
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words
+            ["git", "-C", str(root), "describe", "--always", "--dirty"],  # noqa: S607 - as found
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip() or "unknown"

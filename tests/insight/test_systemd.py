@@ -1,0 +1,83 @@
+"""What systemd is told, on a real socket."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import trio
+
+from relayminer.insight.systemd import Systemd
+from tests.cli.command import relayminer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def heard(listener: trio.socket.SocketType) -> list[str]:
+    """One message, in words."""
+    with trio.fail_after(20):
+        return (await listener.recv(4096)).decode().split("\n")
+
+
+async def test_it_is_told_when_all_has_started_lives_is_unwell_and_stops(tmp_path: Path) -> None:
+    """In this order; the word of being alive comes from the loop itself, in half the time."""
+    path = str(tmp_path / "notify")
+    problems: list[str] = []
+    listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    await listener.bind(path)
+    environ = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"}
+    systemd = Systemd(lambda: problems[0] if problems else None, environ)
+    with listener:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(systemd.run)
+            assert (await heard(listener))[0] == "READY=1"
+            assert await heard(listener) == ["WATCHDOG=1", "STATUS=serving"]
+            problems.append("the store is not reached")
+            words = await heard(listener)
+            while len(words) == 1:
+                assert words == ["WATCHDOG=1"]
+                words = await heard(listener)
+            assert words == ["WATCHDOG=1", "STATUS=the store is not reached"]
+            nursery.cancel_scope.cancel()
+        words = await heard(listener)
+        while words[0] == "WATCHDOG=1":
+            words = await heard(listener)
+        assert words == ["STOPPING=1"]
+
+
+async def test_without_systemd_nothing_is_said() -> None:
+    """And it ends at once."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Systemd(lambda: None, {}).run)
+
+
+async def test_a_manager_that_is_gone_ends_nothing(tmp_path: Path) -> None:
+    """Its socket is away: the process goes on."""
+    environ = {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "20000"}
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Systemd(lambda: None, environ).run)
+        await trio.sleep(0.1)
+        nursery.cancel_scope.cancel()
+
+
+def test_the_unit_starts_what_it_says() -> None:
+    """Limits, credentials and hardening are in it."""
+    ended = relayminer("systemd", "--config", "/etc/a b.yaml", "--passphrase", "/etc/secret")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert "Type=notify" in lines
+    assert "LimitCORE=0" in lines
+    assert "LoadCredential=relayminer-passphrase:/etc/secret" in lines
+    (start,) = (line for line in lines if line.startswith("ExecStart="))
+    assert start.endswith(
+        "-m relayminer run --config '/etc/a b.yaml' --roles relayer,miner,cache-leader"
+    )
+
+
+def test_shells_complete() -> None:
+    """Each of them gets a script that asks us."""
+    for shell in ("bash", "zsh", "fish"):
+        ended = relayminer("completion", shell)
+        assert ended.code == 0
+        assert "_RELAYMINER_COMPLETE" in ended.out
