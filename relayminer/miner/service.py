@@ -230,5 +230,8 @@ class MinerService:
         await self._states.delete(supplier)
 
     async def _tell_leaving(self, tenure: Tenure) -> None:
-        await tenure.wait_leaving()
-        await self._register.drain(tenure.supplier)
+        while True:
+            await tenure.wait_leaving()
+            await self._register.drain(tenure.supplier)
+            await tenure.wait_staying()
+            await self._register.add(tenure.supplier)

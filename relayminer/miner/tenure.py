@@ -23,23 +23,30 @@ class Tenure:
 
     supplier: str
     lease: Lease
-    _leaving: trio.Event = field(factory=trio.Event)
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether the work is to return as soon as nothing is in flight."""
-        return self._leaving.is_set()
+    is_leaving: bool = False
+    """Whether the work is to return as soon as nothing is in flight."""
+    _changed: trio.Event = field(factory=trio.Event)
 
     def leave(self) -> None:
         """Finish what is in flight, begin nothing, return."""
-        self._leaving.set()
+        self._set(leaving=True)
 
     def stay(self) -> None:
         """The supplier is wanted again."""
-        if self._leaving.is_set():
-            self._leaving = trio.Event()
+        self._set(leaving=False)
+
+    def _set(self, *, leaving: bool) -> None:
+        if self.is_leaving != leaving:
+            self.is_leaving = leaving
+            self._changed.set()
+            self._changed = trio.Event()
 
     async def wait_leaving(self) -> None:
         """Return when the work is to end."""
         while not self.is_leaving:
-            await self._leaving.wait()
+            await self._changed.wait()
+
+    async def wait_staying(self) -> None:
+        """Return when the work is not to end."""
+        while self.is_leaving:
+            await self._changed.wait()
