@@ -72,7 +72,7 @@ class FaultyWay:
         parser = hiredis.Reader()
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             async for data in client:
-                parser.feed(data)
+                parser.feed(bytes(data))
                 while (command := parser.gets()) is not False:
                     fault = self._due(command)
                     if fault is Fault.CUT_BEFORE:
