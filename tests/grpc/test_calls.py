@@ -242,6 +242,16 @@ async def test_another_method_and_another_encoding(redis_url: str) -> None:
         assert b.value("ha_relayer_relays_received_total", service_id="unknown") == 0
 
 
+async def test_a_long_lie_is_told_shortly(redis_url: str) -> None:
+    """What a client sent comes back in a header: a thousand characters of it at most."""
+    async with serving(redis_url) as b:
+        name = "x" * 1_000_000
+        request = signed_request(b.chain, change=_service(name))
+        code, words = await refused(b.address, request_body(request))
+        assert code is grpc.StatusCode.NOT_FOUND
+        assert words == f"unknown service: {name}"[:1_000]
+
+
 # Steps 8 and 9.
 
 

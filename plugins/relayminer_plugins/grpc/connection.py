@@ -5,7 +5,7 @@ Every way in which a peer can make us work, remember or wait is bounded:
 | what a peer may do | bound |
 |---|---|
 | streams at once, reset ones that still run included | `limits.max_streams` |
-| header blocks | h2: 64 CONTINUATION frames, 64 KiB decoded |
+| header blocks | h2: 64 CONTINUATION frames, 16 KiB decoded |
 | requests that it has not finished | windows, and `_HELD_BODIES` of the largest, all together |
 | frames that ask for nothing, tiny DATA, resets | `_NUISANCE_LIMIT`, forgiven by real work |
 | answers that it does not read | `outbox.py`: then nothing is written or read any more |

@@ -34,6 +34,8 @@ _NEEDED: Final = frozenset(
     {b":path", b"content-type", b"grpc-encoding", b"grpc-timeout", b"grpc-accept-encoding"}
 )
 _RPC_TYPE: Final = b"rpc-type"
+_MAX_WORDS: Final = 1_000
+"""Characters of a message: what a client sent may be in it, and headers are dear to encode."""
 _STATUS: Final = b"grpc-status"
 _OK_TRAILERS: Final = [(_STATUS, b"0")]
 
@@ -191,5 +193,6 @@ def trailers_of(status: CallStatus) -> Headers:
     """`grpc-status` and, when there is something to say, `grpc-message`."""
     trailers = [(_STATUS, b"%d" % status.code.value)]
     if status.message:
-        trailers.append((b"grpc-message", encode_grpc_message(status.message).encode("ascii")))
+        words = status.message[:_MAX_WORDS]
+        trailers.append((b"grpc-message", encode_grpc_message(words).encode("ascii")))
     return trailers

@@ -45,7 +45,7 @@ class Protocol(H2Connection):
     """h2 with a shorter memory, and with more patience for a client that says goodbye."""
 
     MAX_CLOSED_STREAMS = 1_024
-    DEFAULT_MAX_HEADER_LIST_SIZE = 65_536
+    DEFAULT_MAX_HEADER_LIST_SIZE = 16_384
 
     def receive_data(self, data: bytes) -> list[Event]:  # type: ignore[override]  # we have bytes
         """As h2, which looks at a frame's length only when it has all of it: up to 16 MiB."""
