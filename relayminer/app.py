@@ -42,6 +42,7 @@ from relayminer.state.embedded import open_store
 from relayminer.state.gateway import Redis
 from relayminer.state.identity import free_leases, living_identity
 from relayminer.state.names import KeyNames
+from relayminer.state.store_format import StoreFormat
 from relayminer.state.watch import ServerWatch
 from relayminer.telemetry.control import ControlPlane
 from relayminer.telemetry.health import Health
@@ -306,6 +307,7 @@ async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerP
     await group.start(
         ServerWatch(base.redis, base.settings.redis, health=base.health, metrics=base.metrics)
     )
+    await group.start(StoreFormat(base.redis, base.names))
     if base.settings.control.enabled:
         control = (base.settings.control.listen, *base.settings.control.also_listen)
         pages = None if pool is None else pool.pages

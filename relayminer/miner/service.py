@@ -188,6 +188,7 @@ class MinerService:
         session_ttl_seconds = int(settings.session_ttl_seconds or settings.cache_ttl_seconds)
         return Stores(
             redis=redis,
+            names=names,
             logs=logs,
             sessions=SessionStore(redis, names, ttl_seconds=session_ttl_seconds),
             tries=TrieStore(

@@ -19,6 +19,7 @@ from relayminer.miner.served import read_served
 from relayminer.miner.session_records import opened, revived, written_again
 from relayminer.miner.sessions import Attempt, Session, attempt_of, session_of
 from relayminer.state.errors import FencedError, LegacySessionError, SessionMissingError
+from relayminer.state.old_tries import adopt_old_trie
 from relayminer.state.rebroadcast import Group, Rebroadcast
 from relayminer.state.submissions import ON_CHAIN_FOUND, Submission
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from relayminer.state.ledger import Ledger, LedgerRecord
     from relayminer.state.log_reader import LogEntry
     from relayminer.state.meter import MeterStore
+    from relayminer.state.names import KeyNames
     from relayminer.state.rebroadcast import RebroadcastStore
     from relayminer.state.sessions import SessionStore
     from relayminer.state.submissions import SubmissionStore
@@ -62,6 +64,7 @@ class Stores:
     """The parts of the shared state that miners use, for all suppliers."""
 
     redis: Redis
+    names: KeyNames
     logs: RelayLogs
     sessions: SessionStore
     tries: TrieStore
@@ -206,6 +209,9 @@ class SupplierStore:
         """Every session on record, with what was sent for it."""
         loaded = await self._stores.sessions.load_all(self._supplier)
         sessions = [session_of(snapshot) for snapshot in loaded.sessions]
+        for session in sessions:
+            if session.claimed_root is not None and not session.state.is_terminal:
+                await self._adopt(session, session.claimed_root)
         for session_id in (*loaded.unreadable, *loaded.missing):
             reason = loaded.unreadable.get(session_id, "")
             with self._fenced() as fence:
@@ -226,6 +232,15 @@ class SupplierStore:
                 if session.session_id in proofs:
                     session.proof_attempt = attempt_of(proofs[session.session_id])
         return sessions
+
+    async def _adopt(self, session: Session, root: bytes) -> None:
+        """Give a trie that an older Go miner sealed the names that it has now."""
+        if await self.sealed_root(session.session_id) is None:
+            stores = self._stores
+            with self._fenced() as fence:
+                await adopt_old_trie(
+                    stores.redis, stores.names, fence, self._supplier, session.session_id, root
+                )
 
     async def create_session(self, info: SessionInfo) -> Session:
         """A new session, or the one on record under this id."""

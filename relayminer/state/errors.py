@@ -57,6 +57,10 @@ class StoreUnsafeError(StateError):
     """The server is set up so that it may lose what it has confirmed; the text says the remedy."""
 
 
+class StoreFormatError(StateError):
+    """What is stored has a form that this version cannot read; the text says what to do."""
+
+
 class StoreStartError(StateError):
     """The embedded server cannot be started, adopted or stopped; the text says what to do."""
 

@@ -187,6 +187,15 @@ class KeyNames(CoreNames):
         slot = f"{self.tag('global_leader')}:" if self.hash_tags else ""
         return f"{self.base}:{slot}last_block"
 
+    def old_smst_key(self, session_id: str, part: str) -> str:
+        """What tries were called when no supplier was in their names; of the Go miner of old."""
+        return f"{self.smst_nodes_prefix}{session_id}:{part}"
+
+    @property
+    def format_key(self) -> str:
+        """The number of the form in which all this is stored."""
+        return f"{self.base}:relayminer:format"
+
     def smst_damage_key(self, supplier: str, session_id: str, what: str) -> str:
         """A damaged trie's `nodes` and `roots` that were kept aside, and those `rebuilt` for it."""
         return f"{self.base}:relayminer:damaged:{self.tag(supplier)}:{session_id}:{what}"
