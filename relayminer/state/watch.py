@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from relayminer.telemetry.metrics import Metrics
 
 SAFE_POLICY: Final = "noeviction"
-HYSTERESIS: Final = 0.02
-"""Relays are let in again when so much less of the memory is in use."""
+HYSTERESIS: Final = 0.98
+"""Relays are let in again when less than this part of the limit is in use."""
 REMEDY: Final = "; or set redis.accept_unsafe: true and live with the loss"
 
 _log = structlog.get_logger("relayminer.state")
@@ -201,7 +201,7 @@ class ServerWatch:
         ratio = self._ratio()
         shed = self._settings.memory_shed_ratio
         if self._redis.pressure is not None:
-            shed -= HYSTERESIS
+            shed *= HYSTERESIS
         before = self._redis.pressure
         self._redis.pressure = None
         if ratio >= shed:
