@@ -12,8 +12,6 @@ from tests.histories.model_values import OK, Keyspace, Reply, ReplyError, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Words = list[bytes]
-
 
 def _set(space: Keyspace, key: bytes, value: bytes, *options: bytes) -> Reply:
     rest = [option.upper() for option in options]
