@@ -204,6 +204,7 @@ _POSITIVE = (
     "relayer.dial_timeout_seconds",
     "relayer.max_connections_per_endpoint",
     "relayer.max_response_bytes",
+    "relayer.max_answer_bytes_in_flight",
     "relayer.max_in_flight",
     "relayer.publish_timeout_seconds",
     "relayer.spool_max_bytes",

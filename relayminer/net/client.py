@@ -25,6 +25,7 @@ from relayminer.net.wire import RECEIVE_BYTES, AnyWire
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from relayminer.net.held import HeldBytes
     from relayminer.net.http1 import Headers
     from relayminer.net.url import Origin
     from relayminer.net.watchdog import Watchdog
@@ -59,9 +60,9 @@ def request_bytes(
 class _Connection:
     __slots__ = ("idle_since", "parser", "wire")
 
-    def __init__(self, wire: AnyWire) -> None:
+    def __init__(self, wire: AnyWire, held: HeldBytes | None) -> None:
         self.wire = wire
-        self.parser = ResponseParser()
+        self.parser = ResponseParser(held)
         self.idle_since = 0.0
 
 
@@ -76,6 +77,7 @@ class HttpPool:
         max_idle_connections: kept open while nobody uses them.
         idle_seconds: an idle connection older than this is closed, not used.
         tls: for https; the system's trust roots when None.
+        held: what the bodies of answers are counted against; None counts nothing.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class HttpPool:
         dial_timeout_seconds: float = 5.0,
         idle_seconds: float = 90.0,
         tls: ClientTls | None = None,
+        held: HeldBytes | None = None,
     ) -> None:
         self._origin = origin
         self._watchdog = watchdog
@@ -99,6 +102,7 @@ class HttpPool:
             # Reading the system's certificates takes longer than the whole handshake.
             tls = ClientTls(client_context())
         self._tls = tls
+        self._held = held
         self._authority = origin.authority.encode()
         self._idle: deque[_Connection] = deque()
         self._waiting: deque[trio.Event] = deque()
@@ -125,7 +129,7 @@ class HttpPool:
         """Have this connection, too."""
         self.open_connections += 1
         self._watchdog.watch(wire)
-        self._keep(_Connection(wire))
+        self._keep(_Connection(wire, self._held))
 
     def open(
         self,
@@ -213,6 +217,7 @@ class HttpPool:
 
     def _stream(self, connection: _Connection) -> ResponseStream:
         self.in_flight += 1
+        connection.parser.pass_on()
 
         def closed(*, reusable: bool) -> None:
             self.in_flight -= 1
@@ -273,7 +278,7 @@ class HttpPool:
             self._wake_one()
             raise
         self._watchdog.watch(wire)
-        return _Connection(wire)
+        return _Connection(wire, self._held)
 
     def _keep(self, connection: _Connection) -> None:
         full = len(self._idle) >= self._max_idle_connections

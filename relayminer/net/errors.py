@@ -29,6 +29,10 @@ class ResponseTooLargeError(NetError):
     """The answer has more bytes than we accept."""
 
 
+class TooMuchHeldError(NetError):
+    """All answers in hand together have more bytes than we hold."""
+
+
 class HeadTooLargeError(ResponseTooLargeError):
     """The answer's headers are more than we accept."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -39,11 +40,12 @@ from relayminer.net.errors import (
 from relayminer.net.http2_protocol import STREAM_WINDOW_BYTES, client_protocol, code_name
 from relayminer.net.http2_stream import Http2Request, Http2Stream
 from relayminer.net.response import Response
-from relayminer.net.response_stream import ResponseStream, media_type
+from relayminer.net.response_stream import CalledBody, ResponseStream, media_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from relayminer.net.held import HeldBytes
     from relayminer.net.wire import Wire
 
 MAX_STREAMS: Final = 100
@@ -62,6 +64,7 @@ class Http2Connection:
 
     Args:
         wire: open; with TLS, `h2` is agreed on. `greet` comes first.
+        held: what the bodies of answers are counted against; None counts nothing.
         on_room: called when there is room for a stream, or the connection has ended.
 
     Attributes:
@@ -69,8 +72,11 @@ class Http2Connection:
         is_leaving: no new streams; it closes with the last one.
     """
 
-    def __init__(self, wire: Wire, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self, wire: Wire, on_room: Callable[[], None], held: HeldBytes | None = None
+    ) -> None:
         self._wire = wire
+        self._held = held
         self._on_room = on_room
         self._h2 = client_protocol()
         self._streams: dict[int, Http2Stream] = {}
@@ -144,12 +150,15 @@ class Http2Connection:
                     await self._progress(stream)
                 patience.deadline = deadline
                 if stream_types and media_type(stream.content_type()) in stream_types:
-                    handed_over = stream.is_taken_by_piece = True
-                    body = _StreamBody(self, stream, deadline)
+                    handed_over = True
+                    stream.pass_on()
+                    take = partial(self.receive, stream, deadline)
+                    body = CalledBody(take, partial(self.end, stream))
                     return ResponseStream(stream.status, list(stream.headers), body)
                 while not stream.ended:
                     await self._progress(stream)
-            return Response(stream.status, stream.headers, stream.take())
+            lease = stream.allowance.take_lease()
+            return Response(stream.status, stream.headers, stream.take(), lease)
         except trio.TooSlowError:
             self._suspect(stream)
             raise WireTimeoutError("the server took longer than it was given") from None
@@ -173,7 +182,7 @@ class Http2Connection:
             self.is_leaving = True
             self._close_when_unused()
             raise NotProcessedError(f"the connection is used up: {error}") from error
-        stream = Http2Stream(number, trio.current_time(), max_response_bytes)
+        stream = Http2Stream(number, trio.current_time(), max_response_bytes, self._held)
         self._streams[number] = stream
         return stream
 
@@ -395,22 +404,3 @@ class Http2Connection:
             self._h2.acknowledge_received_data(size, stream.number)
             self._flush_some()
         return data
-
-
-class _StreamBody:
-    """A body of which each piece is taken when it has come."""
-
-    __slots__ = ("_connection", "_deadline", "_stream")
-
-    def __init__(self, connection: Http2Connection, stream: Http2Stream, deadline: float) -> None:
-        self._connection = connection
-        self._stream = stream
-        self._deadline = deadline
-
-    async def receive(self) -> bytes:
-        """The next piece."""
-        return await self._connection.receive(self._stream, self._deadline)
-
-    def close(self) -> None:
-        """Nobody wants more of it."""
-        self._connection.end(self._stream)

@@ -18,6 +18,7 @@ from relayminer.net.tls import HTTP2, ClientTls, client_context
 from relayminer.net.tls_wire import TlsWire
 
 if TYPE_CHECKING:
+    from relayminer.net.held import HeldBytes
     from relayminer.net.http1 import Headers
     from relayminer.net.response import Response
     from relayminer.net.response_stream import ResponseStream
@@ -39,6 +40,7 @@ class Http2Pool:
         max_connections: open at once; exchanges that find no room wait their turn.
         dial_timeout_seconds: for TCP and TLS together.
         idle_seconds: a connection that nobody used for so long is closed.
+        held: what the bodies of answers are counted against; None counts nothing.
         tls: for https, offering `h2` by ALPN; the system's trust roots when None.
     """
 
@@ -50,12 +52,14 @@ class Http2Pool:
         dial_timeout_seconds: float = 5.0,
         idle_seconds: float = 90.0,
         tls: ClientTls | None = None,
+        held: HeldBytes | None = None,
     ) -> None:
         self._origin = origin
         self._is_secure = origin.scheme in TLS_SCHEMES
         if tls is None and self._is_secure:
             tls = ClientTls(client_context(protocols=[HTTP2]))
         self._tls = tls
+        self._held = held
         self._scheme = b"https" if self._is_secure else b"http"
         self._authority = origin.authority.encode()
         self._dial_timeout_seconds = dial_timeout_seconds
@@ -169,7 +173,7 @@ class Http2Pool:
 
     async def adopt(self, wire: Wire, deadline: float) -> Http2Connection:
         """Have this connection, on which nothing was said yet."""
-        connection = Http2Connection(wire, self._wake_one)
+        connection = Http2Connection(wire, self._wake_one, self._held)
         try:
             with trio.fail_at(deadline):
                 await connection.greet()

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from relayminer.net.errors import BadRequestError, NetError, ResponseTooLargeError
+from relayminer.net.errors import (
+    BadRequestError,
+    NetError,
+    ResponseTooLargeError,
+    TooMuchHeldError,
+)
+from relayminer.net.held import Allowance, HeldBytes
 from relayminer.net.http_syntax import BAD_VALUE, MAY_BE_EMPTY, TOKEN
 
 if TYPE_CHECKING:
@@ -86,12 +92,14 @@ class Http2Stream:
         ended: the answer is complete.
         problem: why nothing more will come.
         news: set for whoever waits, None when nobody does.
+        allowance: of the body.
+        is_taken_by_piece: the body is.
         unread_bytes: of the windows, for pieces that nobody has taken yet.
     """
 
     __slots__ = (
-        "_max_body_bytes",
         "_size",
+        "allowance",
         "began_at",
         "ended",
         "headers",
@@ -104,7 +112,9 @@ class Http2Stream:
         "unread_bytes",
     )
 
-    def __init__(self, number: int, began_at: float, max_body_bytes: int) -> None:
+    def __init__(
+        self, number: int, began_at: float, max_body_bytes: int, held: HeldBytes | None = None
+    ) -> None:
         self.number = number
         self.began_at = began_at
         self.status = 0
@@ -115,7 +125,8 @@ class Http2Stream:
         self.news: trio.Event | None = None
         self.unread_bytes = 0
         self.is_taken_by_piece = False
-        self._max_body_bytes = max_body_bytes
+        self.allowance = Allowance(held)
+        self.allowance.begin(max_body_bytes)
         self._size = 0
 
     def wake(self) -> None:
@@ -136,23 +147,39 @@ class Http2Stream:
                 self.status = int(value)
             else:
                 self.headers.append((name, value))
-                if name == b"content-length" and int(value) > self._max_body_bytes:
-                    self.fail(_too_large())
+                if name == b"content-length":
+                    self._allow(int(value), exact=True)
         self.wake()
 
     def add(self, piece: bytes) -> None:
         """A piece of the body."""
         self.pieces.append(piece)
         self._size += len(piece)
-        if self._size > self._max_body_bytes:
-            self.pieces.clear()
-            self.fail(_too_large())
+        self._allow(self._size)
         self.wake()
+
+    def _allow(self, size: int, *, exact: bool = False) -> None:
+        if size <= self.allowance.size:
+            return
+        try:
+            if self.allowance.extend(size, exact=exact):
+                return
+            self.fail(ResponseTooLargeError("the answer has more bytes than accepted"))
+        except TooMuchHeldError as problem:
+            self.fail(problem)
+        self.pieces.clear()
+
+    def pass_on(self) -> None:
+        """The body is taken piece by piece from now on: nothing of it counts as held."""
+        self.is_taken_by_piece = True
+        self.allowance.count_no_more()
 
     def take(self) -> bytes:
         """The pieces so far."""
         data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
         self.pieces.clear()
+        if self.is_taken_by_piece:
+            self._size = 0
         return data
 
     def content_type(self) -> bytes:
@@ -161,7 +188,3 @@ class Http2Stream:
             if name == b"content-type":
                 return value
         return b""
-
-
-def _too_large() -> ResponseTooLargeError:
-    return ResponseTooLargeError("the answer has more bytes than accepted")

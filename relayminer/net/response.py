@@ -11,7 +11,9 @@ from relayminer.net.errors import (
     HeadTooLargeError,
     NetError,
     ResponseTooLargeError,
+    TooMuchHeldError,
 )
+from relayminer.net.held import Allowance, HeldBytes, Lease
 
 if TYPE_CHECKING:
     from relayminer.net.http1 import Headers
@@ -29,14 +31,18 @@ class Response:
         status: HTTP status code.
         headers: names as sent, in order, repeated names kept.
         body: as sent, not decompressed.
+        lease: on the bytes of a large body; it goes with whatever is made of them.
     """
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "lease", "status")
 
-    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+    def __init__(
+        self, status: int, headers: Headers, body: bytes, lease: Lease | None = None
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.lease = lease
 
     def header(self, name: bytes) -> bytes:
         """The first value of `name` (lower case), or empty."""
@@ -49,6 +55,9 @@ class Response:
 class ResponseParser:
     """Turns bytes into responses, one after another. Its callbacks are llhttp's.
 
+    Args:
+        held: what all bodies are counted against; None counts nothing.
+
     Attributes:
         head_complete: the final status and headers are there.
         content_type: of the final headers, empty when there is none.
@@ -58,13 +67,13 @@ class ResponseParser:
     """
 
     __slots__ = (
+        "_allowance",
         "_body",
         "_body_bytes",
         "_delimited",
         "_fed",
         "_head_only",
         "_headers",
-        "_max_body_bytes",
         "_parser",
         "_problem",
         "complete",
@@ -75,8 +84,9 @@ class ResponseParser:
         "touched",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, held: HeldBytes | None = None) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._allowance = Allowance(held)
         self.status = 0
         self.reset(max_body_bytes=0, head_only=False)
 
@@ -93,7 +103,7 @@ class ResponseParser:
         self._delimited = False
         self._fed = 0
         self._head_only = head_only
-        self._max_body_bytes = max_body_bytes
+        self._allowance.begin(max_body_bytes)
         self._problem: NetError | None = None
         self.content_type = b""
         self.head_complete = False
@@ -134,8 +144,13 @@ class ResponseParser:
 
     def response(self) -> Response:
         """The complete answer."""
-        body = self._body
-        return Response(self.status, self._headers, body[0] if len(body) == 1 else b"".join(body))
+        body, self._body = self._body, []
+        whole = body[0] if len(body) == 1 else b"".join(body)
+        return Response(self.status, self._headers, whole, self._allowance.take_lease())
+
+    def pass_on(self) -> None:
+        """The body is taken piece by piece from now on: nothing of it counts as held."""
+        self._allowance.count_no_more()
 
     @property
     def headers(self) -> Headers:
@@ -171,8 +186,8 @@ class ResponseParser:
             lowered = name.lower()
             if lowered == b"content-length":
                 self._delimited = True
-                if not self._head_only and int(value) > self._max_body_bytes:
-                    self._stop(ResponseTooLargeError("the answer has more bytes than accepted"))
+                if not self._head_only and int(value) > self._allowance.size:
+                    self._extend(int(value), exact=True)
             elif lowered == b"transfer-encoding":
                 self._delimited = True
             elif lowered == b"content-type":
@@ -185,14 +200,22 @@ class ResponseParser:
         """A piece of the body."""
         self._body.append(body)
         self._body_bytes += len(body)
-        if self._body_bytes > self._max_body_bytes:
-            self._stop(ResponseTooLargeError("the answer has more bytes than accepted"))
+        if self._body_bytes > self._allowance.size:
+            self._extend(self._body_bytes)
 
     def on_message_complete(self) -> None:
         """An answer is complete; a 1xx is only an announcement."""
         if self.head_complete and not self.complete:
             self.complete = True
             self.reusable = self._parser.should_keep_alive()
+
+    def _extend(self, size: int, *, exact: bool = False) -> None:
+        try:
+            is_within = self._allowance.extend(size, exact=exact)
+        except TooMuchHeldError as problem:
+            self._stop(problem)
+        if not is_within:
+            self._stop(ResponseTooLargeError("the answer has more bytes than accepted"))
 
     def _stop(self, problem: NetError) -> NoReturn:
         self._problem = problem

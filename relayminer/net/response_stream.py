@@ -8,7 +8,7 @@ from relayminer.net.errors import WireError
 from relayminer.net.wire import RECEIVE_BYTES, AnyWire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from relayminer.net.http1 import Headers
     from relayminer.net.response import ResponseParser
@@ -102,6 +102,24 @@ class WireBody:
     def close(self) -> None:
         """Give the connection back."""
         self._closed(reusable=self._parser.reusable and not self._wire.expired)
+
+
+class CalledBody:
+    """A body that somebody else keeps."""
+
+    __slots__ = ("_close", "_receive")
+
+    def __init__(self, receive: Callable[[], Awaitable[bytes]], close: Callable[[], None]) -> None:
+        self._receive = receive
+        self._close = close
+
+    async def receive(self) -> bytes:
+        """The next piece."""
+        return await self._receive()
+
+    def close(self) -> None:
+        """Nobody wants more of it."""
+        self._close()
 
 
 def media_type(content_type: bytes) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from relayminer.telemetry.metrics import UNKNOWN
 
 if TYPE_CHECKING:
+    from relayminer.net.held import Lease
     from relayminer.net.http1 import Headers, HttpLimits, Request
     from relayminer.net.wire import Wire
     from relayminer.plugin.bridges import Bridge, BridgeCall, BridgeLimits, Connect
@@ -64,10 +65,12 @@ class RelayAnswer:
         body: a serialized `RelayResponse`, or the JSON `{"error": ...}`.
         content_type: of the body.
         headers: further ones, or None.
+        lease: counts a large body as held until nobody has the answer any more: let go of it when
+            it is written.
         reason: why there is no relay response, as `relays_rejected_total` calls it; else empty.
     """
 
-    __slots__ = ("body", "content_type", "headers", "reason", "status")
+    __slots__ = ("body", "content_type", "headers", "lease", "reason", "status")
 
     def __init__(
         self,
@@ -76,7 +79,9 @@ class RelayAnswer:
         content_type: bytes = b"application/json",
         headers: Headers | None = None,
         reason: str = "",
+        lease: Lease | None = None,
     ) -> None:
+        self.lease = lease
         self.status = status
         self.body = body
         self.content_type = content_type

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from relayminer.net.held import HeldBytes
 from relayminer.relayer.guard import FreshnessGuard
 from relayminer.relayer.pool_page import backends_page
 from relayminer.relayer.probe import Prober
@@ -52,6 +53,8 @@ class Backends:
     ) -> None:
         self._watchdog = watchdog
         self._metrics = metrics
+        held = self._held = HeldBytes(settings.max_answer_bytes_in_flight)
+        metrics.answer_bytes.read = lambda: held.held_bytes
         self._settings = settings
         self.routes: dict[str, ServiceRoutes] = {}
         self._replaced = trio.Event()
@@ -114,7 +117,7 @@ class Backends:
     def _build(self, settings: RelayerSettings, kept: dict[str, ServiceRoutes]) -> PreparedBackends:
         new = {name: one for name, one in settings.services.items() if name not in kept}
         built = RouteBuilder(
-            attrs.evolve(settings, services=new), self._watchdog, self._metrics
+            attrs.evolve(settings, services=new), self._watchdog, self._metrics, self._held
         ).build()
         # In the order of the settings.
         routes = {name: kept.get(name) or built[name] for name in settings.services}

@@ -51,7 +51,7 @@ class Compressor:
         if packed is None or len(packed) >= len(body):
             return answer
         headers = [*(answer.headers or []), (b"Content-Encoding", b"gzip")]
-        return RelayAnswer(answer.status, packed, answer.content_type, headers)
+        return RelayAnswer(answer.status, packed, answer.content_type, headers, lease=answer.lease)
 
 
 def compressor_of(settings: CompressionSettings) -> Compressor | None:

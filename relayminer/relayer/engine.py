@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from relayminer.cache.moment import ChainMoment
     from relayminer.net.http1 import Headers, HttpLimits, Request
+    from relayminer.net.response import Response
     from relayminer.plugin import (
         AnswerSink,
         Bridge,
@@ -293,7 +294,7 @@ class RelayEngine:
         metrics = relay.route.metrics
         metrics.served(response.status).value += 1
         metrics.response_bytes.observe(len(response.body))
-        return RelayAnswer(200, body, _content_type(relay.outer_headers), _retried(retries))
+        return _served(relay, response, body, retries)
 
     async def _stream_eagerly(
         self,
@@ -334,7 +335,7 @@ class RelayEngine:
         metrics = relay.route.metrics
         metrics.served(response.status).value += 1
         metrics.response_bytes.observe(len(response.body))
-        return RelayAnswer(200, body, _content_type(relay.outer_headers), _retried(retries))
+        return _served(relay, response, body, retries)
 
     async def _account_soon(self, relay: Relay, stored_response: bytes) -> None:
         if not self._background.submit(lambda: self._account(relay, stored_response)):
@@ -397,6 +398,11 @@ def _content_type(headers: Headers) -> bytes:
                 return _JSON
             return value
     return _JSON
+
+
+def _served(relay: Relay, response: Response, body: bytes, retries: int) -> RelayAnswer:
+    kind = _content_type(relay.outer_headers)
+    return RelayAnswer(200, body, kind, _retried(retries), lease=response.lease)
 
 
 def _accident() -> RefusedError:

@@ -16,6 +16,7 @@ from relayminer.net.errors import (
     HeadTooLargeError,
     NetError,
     ResponseTooLargeError,
+    TooMuchHeldError,
     WireTimeoutError,
 )
 from relayminer.net.response_stream import ResponseStream
@@ -185,23 +186,8 @@ class _Exchange:
                 max_response_bytes=route.max_response_bytes,
                 stream_types=self._relay.stream_types,
             )
-        except DialTimeoutError as error:
-            # Nothing was asked yet, so it is not what was asked that takes long.
-            pool.failed(endpoint, str(error))
-            raise EndpointFailedError(502, "backend error", "backend_timeout") from error
-        except WireTimeoutError as error:
-            pool.timed_out(endpoint)
-            raise RefusedError(502, "backend error", "backend_timeout") from error
-        except HeadTooLargeError as error:
-            # Nobody asks for headers: this is the endpoint's doing.
-            pool.failed(endpoint, str(error))
-            raise EndpointFailedError(502, "backend error", "backend_network_error") from error
-        except ResponseTooLargeError as error:
-            pool.released(endpoint)
-            raise RefusedError(502, "backend error", "backend_network_error") from error
         except NetError as error:
-            pool.failed(endpoint, str(error))
-            raise EndpointFailedError(502, "backend error", "backend_network_error") from error
+            raise self._judged(error, endpoint) from error
         except BaseException:
             # The client's own doing, or the end of whoever asked.
             pool.released(endpoint)
@@ -217,3 +203,23 @@ class _Exchange:
         else:
             pool.succeeded(endpoint, trio.current_time() - began)
         return response
+
+    def _judged(self, error: NetError, endpoint: Endpoint) -> RefusedError:
+        """What the client is told of an exchange without an answer; the pool hears whose fault."""
+        pool = self._pool
+        reason = "backend_network_error"
+        if isinstance(error, DialTimeoutError):
+            # Nothing was asked yet, so it is not what was asked that takes long.
+            reason = "backend_timeout"
+        elif isinstance(error, WireTimeoutError):
+            pool.timed_out(endpoint)
+            return RefusedError(502, "backend error", "backend_timeout")
+        elif isinstance(error, TooMuchHeldError):
+            pool.released(endpoint)
+            return RefusedError(503, "relayer is at capacity", "answer_bytes")
+        elif isinstance(error, ResponseTooLargeError) and not isinstance(error, HeadTooLargeError):
+            # Nobody asks for headers; a large body was asked for.
+            pool.released(endpoint)
+            return RefusedError(502, "backend error", reason)
+        pool.failed(endpoint, str(error))
+        return EndpointFailedError(502, "backend error", reason)

@@ -134,6 +134,9 @@ class RelayerMetrics:
         counter, gauge, p = metrics.counter, metrics.gauge, _PREFIX
         self.connections = gauge(p + "active_connections", "Open client connections").bind()
         self.in_flight = gauge(p + "relays_in_flight", "Relays being served").bind()
+        self.answer_bytes = gauge(
+            p + "answer_bytes_in_flight", "Of large answers, read and not yet taken by clients"
+        ).bind()
         self.height = gauge(p + "current_block_height", "Last block height seen").bind()
         self.lookups_refused = counter(
             p + "chain_lookups_refused", "Look-ups for unvouched applications over the limit"

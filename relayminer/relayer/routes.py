@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         RelayerSettings,
         ServiceSettings,
     )
+    from relayminer.net.held import HeldBytes
     from relayminer.net.http1 import Headers
     from relayminer.net.watchdog import Watchdog
     from relayminer.relayer.forward_hedge import Hedge
@@ -119,10 +120,14 @@ class RouteBuilder:
     """Builds the routes of all services of a relayer."""
 
     def __init__(
-        self, settings: RelayerSettings, watchdog: Watchdog, metrics: RelayerMetrics
+        self,
+        settings: RelayerSettings,
+        watchdog: Watchdog,
+        metrics: RelayerMetrics,
+        held: HeldBytes,
     ) -> None:
         self._settings = settings
-        self._servers = Servers(watchdog)
+        self._servers = Servers(watchdog, held)
         self._metrics = metrics
 
     def build(self) -> dict[str, ServiceRoutes]:

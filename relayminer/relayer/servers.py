@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from relayminer.config.settings import BackendSettings
+    from relayminer.net.held import HeldBytes
     from relayminer.net.server import Server
     from relayminer.net.url import BackendUrl
     from relayminer.net.watchdog import Watchdog
@@ -33,10 +34,12 @@ class Servers:
 
     Args:
         watchdog: looks after the deadlines of HTTP/1.1; it must be running.
+        held: what the bodies of all answers are counted against.
     """
 
-    def __init__(self, watchdog: Watchdog) -> None:
+    def __init__(self, watchdog: Watchdog, held: HeldBytes) -> None:
         self._watchdog = watchdog
+        self._held = held
         self._contexts: dict[tuple[Path | None, bool, tuple[str, ...]], ssl.SSLContext] = {}
 
     def server(
@@ -63,6 +66,7 @@ class Servers:
             idle_seconds=limits.idle_seconds,
             dial_timeout_seconds=timeouts.dial_seconds,
             tls=self.tls(url, backend, HTTP2),
+            held=self._held,
         )
         if spoken == HTTP2_ONLY:
             return http2
@@ -74,6 +78,7 @@ class Servers:
             idle_seconds=limits.idle_seconds,
             dial_timeout_seconds=timeouts.dial_seconds,
             tls=self.tls(url, backend, HTTP1),
+            held=self._held,
         )
         both = self.tls(url, backend, HTTP2, HTTP1)
         if spoken == ALPN and both is not None:

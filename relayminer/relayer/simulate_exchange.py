@@ -88,7 +88,7 @@ class SimulatedExchange:
         if isinstance(response, ResponseStream):
             return await self._streamer.run(relay, response, sink, _forget, is_counted=False)
         body, _ = self._signer.sign(relay, response)
-        return RelayAnswer(200, body)
+        return RelayAnswer(200, body, lease=response.lease)
 
     async def _forward(self, relay: Relay) -> Response | ResponseStream:
         """One attempt, of which the pool hears nothing."""

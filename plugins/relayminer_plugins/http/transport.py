@@ -71,6 +71,8 @@ class HttpTransport:
             await self._write(wire, engine, answer, keep_alive=keep_alive, head_only=head_only)
             if not keep_alive:
                 return
+            # Nothing of them is kept while the client thinks.
+            del request, answer
 
     async def _answer(
         self, request: Request, engine: Engine, sink: HttpSink
