@@ -161,10 +161,10 @@ class Driver:
             await self._group(what, sessions, windows, height)
         finally:
             self._in_hand.difference_update(session.session_id for session in sessions)
-            done()
-            if self._height != height:
-                # The blocks that came meanwhile have left these sessions out.
-                self._due.set()
+        done()
+        if self._height != height:
+            # The blocks that came meanwhile have left these sessions out.
+            self._due.set()
 
     async def _windows(
         self, session: Session, height: int, known: dict[int, SessionWindows]
