@@ -56,6 +56,8 @@ COMPUTE_UNITS_RETRY_SECONDS: Final = 10.0
 """How long relays of any weight pass before the chain is asked again."""
 AHEAD_BLOCKS_MAX: Final = 1000
 """A session that begins later than this is of a relayer whose chain is not ours."""
+REASONS_SHOWN: Final = 5
+"""Reasons of refused entries that one line of the log names."""
 SESSIONS_MAX: Final = 20_000
 """Sessions of one supplier that are open or just over; more are somebody's mistake."""
 
@@ -299,14 +301,14 @@ class Accumulator:
     async def _bury(self, poison: Sequence[Poison], result: Added) -> None:
         await self._store.dead_letter(poison)
         result.rejected += len(poison)
-        for item in poison:
-            self._metrics.relays_rejected.bind(self._supplier, "poison").value += 1
-            _log.warning(
-                "log entry moved to the dead letters",
-                supplier=self._supplier,
-                entry=item.entry.id.decode(),
-                reason=item.reason,
-            )
+        self._metrics.relays_rejected.bind(self._supplier, "poison").value += len(poison)
+        first = {item.reason: item.entry.id.decode() for item in reversed(poison)}
+        _log.warning(
+            "log entries moved to the dead letters",
+            supplier=self._supplier,
+            entries=len(poison),
+            first=dict(list(first.items())[-REASONS_SHOWN:]),
+        )
 
     async def _learn_compute_units(self, session: Session) -> None:
         """Ask what each relay of the session must weigh; without an answer anything passes."""

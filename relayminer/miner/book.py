@@ -31,6 +31,7 @@ class SessionBook:
         self._store = store
         self._metrics = metrics
         self._sessions: dict[str, Session] = {}
+        self._testimony: Testimony | None = None
 
     async def load(self) -> None:
         """Read every session of the supplier from the store."""
@@ -43,6 +44,7 @@ class SessionBook:
         Raises:
             LeaseLostError, StateError: not all of it was compared.
         """
+        self._testimony = testimony
         for session_id, held in list(testimony.sessions.items()):
             session = self.get(session_id) or await self.open(held.info)
             if not session.accepts_relays:
@@ -103,3 +105,5 @@ class SessionBook:
     def forget(self, session: Session) -> None:
         """Drop a session that is long over from memory; the store keeps it for its time."""
         self._sessions.pop(session.session_id, None)
+        if self._testimony is not None:
+            self._testimony.forget(session.session_id)

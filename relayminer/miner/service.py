@@ -126,7 +126,7 @@ class MinerService:
             ),
             metrics=miner_metrics,
             watchdog=self._watchdog,
-            witness=Witness(witness_file),
+            witness=Witness(witness_file, f"{settings.redis.url} {names.base}"),
             known=KnownEntities(redis, names),
             may_send=self._registry.may_send,
             settled_through=self._settlement.through,

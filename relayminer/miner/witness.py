@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from relayminer.watchdog import Pulse
 
 FORMAT: Final = 1
-WRITE_SECONDS: Final = 2.0
+WRITE_SECONDS: Final = 3.0
 """How old the file may be: so much of what it knew a `kill -9` takes with it."""
 
 _log = structlog.get_logger("relayminer.miner.witness")
@@ -76,11 +77,15 @@ class Witness:
 
     Args:
         file: where they are kept; None: in memory only.
+        store: what they are about: an URL and the names in it. What is known of another store is
+            no use.
     """
 
-    def __init__(self, file: Path | None = None) -> None:
+    def __init__(self, file: Path | None = None, store: str = "") -> None:
         self._file = file
-        self._known = {} if file is None else _read(file)
+        # An URL may have a password in it.
+        self._store = sha256(store.encode()).hexdigest()
+        self._known = {} if file is None else _read(file, self._store)
 
     def take_up(self, supplier: str, token: int) -> Testimony:
         """What is known of a supplier that we own with `token` from now on."""
@@ -105,11 +110,11 @@ class Witness:
     async def _write(self) -> None:
         if self._file is None or not any(one.changed for one in self._known.values()):
             return
-        data = json.dumps({"format": FORMAT, "suppliers": _plain(self._known)}).encode()
+        plain = {"format": FORMAT, "store": self._store, "suppliers": _plain(self._known)}
         for one in self._known.values():
             one.changed = False
         try:
-            await trio.to_thread.run_sync(_replace, self._file, data)
+            await trio.to_thread.run_sync(_replace, self._file, plain)
         except OSError as error:
             _log.warning("the witness file is not written", file=str(self._file), error=str(error))
 
@@ -136,12 +141,14 @@ def _plain(known: dict[str, Testimony]) -> dict[str, Any]:
     }
 
 
-def _read(file: Path) -> dict[str, Testimony]:
+def _read(file: Path, store: str) -> dict[str, Testimony]:
     """What a process before us knew; nothing when the file cannot be read."""
     try:
         stored = json.loads(file.read_bytes())
         if stored["format"] != FORMAT:
             _log.warning("the witness file is of another version", file=str(file))
+            return {}
+        if stored["store"] != store:
             return {}
         return {
             supplier: Testimony(
@@ -161,7 +168,8 @@ def _read(file: Path) -> dict[str, Testimony]:
         return {}
 
 
-def _replace(file: Path, data: bytes) -> None:
+def _replace(file: Path, plain: dict[str, Any]) -> None:
+    data = json.dumps(plain, separators=(",", ":")).encode()
     fresh = file.with_suffix(".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:

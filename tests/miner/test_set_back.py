@@ -210,6 +210,7 @@ async def test_a_witness_is_of_no_use_after_another_owner(tmp_path: Path) -> Non
     for token, through in ((4, (5, 0)), (1, (5, 0)), (9, (0, 0))):
         again = Witness(file)
         assert again.take_up("supplier", token).through == through
+    assert Witness(file, "another store").take_up("supplier", 4).through == (0, 0)
     file.write_bytes(b"{")
     assert Witness(file).take_up("supplier", 4).through == (0, 0)
     file.write_bytes(b'{"format": 2}')
