@@ -10,7 +10,7 @@ from pathlib import Path  # noqa: TC003 - attrs resolves annotations at run time
 from attrs import field, frozen
 
 PARAMS = {
-    "claim_window_open_offset_blocks": 14,
+    "claim_window_open_offset_blocks": 20,
     "claim_window_close_offset_blocks": 32,
     "proof_window_close_offset_blocks": 32,
     "supplier_unbonding_period_sessions": 9,
@@ -20,7 +20,7 @@ PARAMS = {
 """Blocks are short here and takeovers are not, so windows have more blocks: 16 seconds each.
 
 What was answered while the store was away reaches the log when it is back and the relayer lives:
-that must be before the claim window opens, 7 seconds after the session's end.
+that must be before the claim window opens, 10 seconds after the session's end.
 """
 CLAIM_BLOCKS = 20
 """After the last relays: so long there are troubles still."""

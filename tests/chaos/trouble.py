@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tests.spool.outage import Store
 
 SPARED_SECONDS = 7.0
-"""One miner at least is left alone for so long: with nobody there, nothing could be claimed."""
+"""One miner at least is left alone for so long: with nobody there, nothing could be claimed. And so
+long a relayer lives that was killed."""
 REFUSALS = (("sdk", 20, "mempool is full"), ("sdk", 13, "insufficient fee"))
 CHAIN_FAULTS = {
     Kind.CHAIN_STALLS: ("stalled", True, False),
@@ -52,6 +53,7 @@ class Troublemaker:
     done: Counter[Kind] = field(factory=Counter)
     last: str = "nothing yet"
     _hurt_until: dict[int, float] = field(factory=dict)
+    _killed_at: dict[str, float] = field(factory=dict)
     _in_force: Counter[Kind] = field(factory=Counter)
     _store_lock: trio.Lock = field(factory=trio.Lock)
 
@@ -74,17 +76,26 @@ class Troublemaker:
         kind = trouble.kind
         self.last = kind.value
         match kind:
-            case Kind.KILL_RELAYER:
-                self.relayers[trouble.target % len(self.relayers)].kill()
-                self.done[kind] += 1
-            case Kind.STOP_RELAYER:
-                await self._stop(self.relayers[trouble.target % len(self.relayers)], trouble)
+            case Kind.KILL_RELAYER | Kind.STOP_RELAYER:
+                await self._hurt_relayer(trouble)
             case Kind.KILL_MINER | Kind.STOP_MINER:
                 await self._hurt_miner(trouble)
             case Kind.KILL_STORE | Kind.STOP_STORE:
                 await self._hurt_store(trouble)
             case _:
                 await self._hurt_chain(trouble)
+
+    async def _hurt_relayer(self, trouble: Trouble) -> None:
+        child = self.relayers[trouble.target % len(self.relayers)]
+        if trouble.kind is Kind.STOP_RELAYER:
+            await self._stop(child, trouble)
+            return
+        # What it answered while the store was away is on its disk only, until it lives again.
+        now = trio.current_time()
+        if self._killed_at.get(child.name, -SPARED_SECONDS) + SPARED_SECONDS < now:
+            self._killed_at[child.name] = now
+            child.kill()
+            self.done[trouble.kind] += 1
 
     async def _hurt_miner(self, trouble: Trouble) -> None:
         number = trouble.target % len(self.miners)
