@@ -69,7 +69,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--params", default="[]", show_default=True, help="JSON-RPC params, as JSON."),
     click.option("--payload", default="", help="The request's body, instead of the default."),
     click.option("--http-method", default="GET", show_default=True, help="Of rest."),
-    click.option("--path", default="/health", show_default=True, help="Of rest."),
+    click.option("--path", default="", help="Of rest, by default /health; of stream, /."),
     click.option(
         "--batches",
         default=0,

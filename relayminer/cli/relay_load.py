@@ -10,6 +10,7 @@ from attrs import define, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from relayminer.cli.relay_options import RelayInputError, RelayOptions
 from relayminer.cli.relay_sender import Sender, sender_of
 from relayminer.cli.relay_steps import chain_of, question_of, suppliers_of
 from relayminer.gateway.asking import ask
@@ -20,11 +21,11 @@ from relayminer.gateway.modes import dialer, mode_named, payload_of
 from relayminer.gateway.simulated import FRESH_SECONDS
 
 if TYPE_CHECKING:
-    from relayminer.cli.relay_options import RelayOptions
     from relayminer.gateway.chain import GatewayChain, OpenSession
     from relayminer.gateway.modes import Dialer
 
 _LOOK_SECONDS: Final = 1.0
+_MAX_TOO_LATE: Final = 10
 _SHOW_SECONDS: Final = 0.2
 _MAX_PER_ROUND: Final = 200_000
 """Signed at once: they take half a kilobyte of disk each."""
@@ -45,7 +46,8 @@ class _Run:
     sender: Sender
     progress: Progress
     results: Results = field(factory=Results)
-    sessions: int = 0
+    _most: int = _MAX_PER_ROUND
+    _too_late: int = 0
 
     async def run(self) -> None:
         """Round after round: as long as relays are left, sign for the session that is open now."""
@@ -53,13 +55,10 @@ class _Run:
         async with chain_of(self.sender) as chain, dialer() as dial:
             while left > 0:
                 session = await self.sender.open_session(chain)
-                left -= await self._round(session, min(left, self._most()), chain, dial)
-
-    def _most(self) -> int:
-        """A simulated session is stale soon: no more is signed than can be sent."""
-        if self.sender.node:
-            return _MAX_PER_ROUND
-        return max(1, int((self.options.rps or 100.0) * FRESH_SECONDS))
+                if chain is None:
+                    # A simulated session is stale soon: no more is signed than can be sent.
+                    self._most = max(1, int((self.options.rps or 100.0) * FRESH_SECONDS))
+                left -= await self._round(session, min(left, self._most), chain, dial)
 
     async def _round(
         self, session: OpenSession, count: int, chain: GatewayChain | None, dial: Dialer
@@ -79,7 +78,8 @@ class _Run:
         )
         try:
             self.progress.remove_task(signing)
-            self.sessions += 1
+            if chain is not None and await self._is_another(session, chain):
+                return self._signed_too_late(count)
             asking = [
                 ask(
                     mode,
@@ -117,6 +117,22 @@ class _Run:
             nursery.cancel_scope.cancel()
         return sent
 
+    def _signed_too_late(self, count: int) -> int:
+        """The session ended while its relays were signed: fewer next time. Sent: none.
+
+        Raises:
+            RelayInputError: that does not help.
+        """
+        self._too_late += 1
+        if self._too_late > _MAX_TOO_LATE:
+            raise RelayInputError("sessions end before relays for them are signed")
+        self._most = max(1, count // 2)
+        return 0
+
+    async def _is_another(self, session: OpenSession, chain: GatewayChain) -> bool:
+        now = await chain.session(self.sender.service, self.sender.application)
+        return now.header.session_id != session.header.session_id
+
     async def _watch(self, clock: _Clock, session: OpenSession, chain: GatewayChain | None) -> None:
         """Tell when the chain is in another session, or the simulated one is stale."""
         if chain is None:
@@ -126,11 +142,10 @@ class _Run:
         while not clock.is_over:
             await trio.sleep(_LOOK_SECONDS)
             try:
-                now = await chain.session(self.sender.service, self.sender.application)
+                clock.is_over = await self._is_another(session, chain)
             except GatewayError:
                 # A node that is busy does not end a load test.
                 continue
-            clock.is_over = now.header.session_id != session.header.session_id
 
     async def _show(self) -> None:
         bar = self.progress.add_task("sending", total=self.options.count, note="")

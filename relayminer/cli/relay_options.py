@@ -50,7 +50,7 @@ class RelayOptions:
     params: Any = ()
     payload: str = ""
     http_method: str = "GET"
-    path: str = "/health"
+    path: str = ""
     batches: int = 0
     # How often.
     load_test: bool = False

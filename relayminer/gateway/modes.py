@@ -35,6 +35,7 @@ GRPC: Final = "grpc"
 STREAM: Final = "stream"
 SIMULATION_HEADER: Final = "Pocket-Simulation-Key-Id"
 DEMO_CALL: Final = "/demo.DemoService/GetBlockHeight"
+REST_PATH: Final = "/health"
 _GRPC_TYPE: Final = "application/grpc"
 
 
@@ -75,7 +76,8 @@ class Question:
 
     Attributes:
         body: replaces the default request.
-        http_method, path: of REST.
+        http_method: of REST.
+        path: of REST and streams.
         batches: how many a stream is asked for; 0: no end.
     """
 
@@ -83,7 +85,7 @@ class Question:
     params: object = ()
     body: str = ""
     http_method: str = "GET"
-    path: str = "/health"
+    path: str = ""
     batches: int = 0
 
 
@@ -97,10 +99,12 @@ def payload_of(mode: Mode, question: Question) -> bytes:
             return http_payload("POST", "/", body)
         return http_payload("POST", DEMO_CALL, bytes(5), _GRPC_TYPE, (("TE", "trailers"),))
     if mode.name == REST:
-        return http_payload(question.http_method, question.path, question.body.encode())
+        path = question.path or REST_PATH
+        return http_payload(question.http_method, path, question.body.encode())
     if mode.name == STREAM:
-        path = f"?batches={question.batches}" if question.batches else ""
-        return http_payload("POST", f"/{path}", body)
+        query = f"?batches={question.batches}" if question.batches else ""
+        accept = (("Accept", "text/event-stream"),)
+        return http_payload("POST", f"{question.path or '/'}{query}", body, more_headers=accept)
     return http_payload("POST", "/", body)
 
 

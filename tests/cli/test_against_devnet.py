@@ -46,7 +46,15 @@ async def devnet(home: Path, relayer_port: int) -> AsyncIterator[Devnet]:
 def write_config(path: Path, running: Devnet, relayer_port: int, **changes: Any) -> Path:
     """A node's configuration for a devnet."""
     info = running.info
-    backend = {"backends": {"jsonrpc": {"url": info.backend_url}}}
+    backend = {
+        "backends": {
+            "jsonrpc": {"url": info.backend_url},
+            "rest": {"url": info.backend_url},
+            "cometbft": {"url": info.backend_url},
+            "websocket": {"url": info.backend_url.replace("http", "ws", 1)},
+            "grpc": {"url": info.backend_grpc},
+        }
+    }
     document = {
         "home": "node",
         "chain": {
@@ -161,6 +169,12 @@ async def test_a_relay_is_sent_explained_and_served(tmp_path: Path) -> None:
         outcome = json.loads(served.out)
         assert outcome["ok"], outcome
         assert json.loads(outcome["body"])["result"].startswith("0x")
+        for mode in ("rest", "cometbft", "websocket", "grpc"):
+            ended = await relayminer("relay", mode, *relay[2:])
+            assert ended.code == 0, mode + ended.out + ended.err
+            assert "[FAIL]" not in ended.out
+        ended = await relayminer("relay", "stream", *relay[2:], "--batches", "3", "--json")
+        assert json.loads(ended.out)["batches"] >= 3, ended.out + ended.err
         await loads(relay, running)
         refused = await relayminer(*relay, "--service", "nothing")
         assert "no application of this devnet is staked" in refused.err
@@ -171,6 +185,8 @@ async def test_a_relay_is_sent_explained_and_served(tmp_path: Path) -> None:
 
 async def loads(relay: tuple[str, ...], running: Devnet) -> None:
     """A load test over all suppliers, its report, and its exit codes."""
+    # A session that lasts.
+    running.node.set_block_time(None)
     many = (*relay, "--load-test", "-n", "300", "--concurrency", "4", "--all-suppliers")
     ended = await relayminer(*many, "--rps", "600", "--json")
     assert ended.code == 0, ended.out + ended.err
@@ -186,6 +202,7 @@ async def loads(relay: tuple[str, ...], running: Devnet) -> None:
         assert ended.code == code
         assert "success rate" in ended.out
         assert "20: relayer not reached" in ended.out
+    running.node.set_block_time(0.25)
     ended = await relayminer(*relay, "--count", "5")
     assert ended.code == 1
     assert "--count needs --load-test" in ended.err
