@@ -29,7 +29,7 @@ TARGETS = re.findall(
     r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
 )
 RELAYMINER = [line for _, line in SHELL if line.startswith("relayminer ")]
-DEFAULT_PORTS = (26657, 19090, 26680, 8545, 8080, 9092)
+DEFAULT_PORTS = (26657, 19090, 26680, 8545, 50051, 8080, 9092)
 
 
 @pytest.mark.parametrize(("block", "line"), SHELL, ids=[line for _, line in SHELL])
@@ -54,6 +54,8 @@ def parsed(words: list[str]) -> None:
     while isinstance(command, click.Group):
         with command.make_context(command.name, words, parent=context) as context:
             rest = [*context._protected_args, *context.args]
+            if not rest and command.invoke_without_command:
+                return
             _, found, words = command.resolve_command(context, rest)
             assert found is not None
             command = found
