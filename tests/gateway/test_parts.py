@@ -126,7 +126,11 @@ def test_answers_of_other_backends() -> None:
 def test_what_each_mode_asks() -> None:
     """1.6: URL schemes, headers and default requests."""
     chain = SmallChain()
-    more: dict[str, Any] = {"service": "svc", "application": chain.application_key.address, "supplier": "pokt1s"}
+    more: dict[str, Any] = {
+        "service": "svc",
+        "application": chain.application_key.address,
+        "supplier": "pokt1s",
+    }
     websocket = destination(MODES["websocket"], "https://r:1/x", **more)
     assert websocket.url == "wss://r:1/x"
     assert dict(websocket.headers)["Pocket-Service-Id"] == "svc"
