@@ -24,7 +24,8 @@
 | 10.5 relay port | `/health`, `/healthz`, `/ready` | here; `test_front_door.py` |
 | 10.5 relay port | `/ready/{service}`: 200, 400, 404, 503 | here; `test_front_door.py` |
 | 10.5 other ports | one control port: `/health`, `/ready` | `tests/telemetry/test_metrics.py` |
-| ours | 503 at capacity; all answers too large | `test_front_door.py`, `tests/backends/test_held.py` |
+| ours | 503, at capacity | `test_front_door.py` |
+| ours | 503, all answers in hand too large | `tests/backends/test_held.py` |
 """
 
 from __future__ import annotations
