@@ -265,10 +265,8 @@ async def session_header(context: SupplierContext, info: SessionInfo) -> Session
         session_end_block_height=info.end_height,
     )
     try:
-        session = await context.process.chain.session(
-            info.application_address, info.service_id, info.start_height
-        )
+        header = await context.process.facts.session_header(info)
     except ChainError as error:
         _log.warning("session header is not known", session_id=info.session_id, error=str(error))
         return own
-    return session.header if session.header.session_id == info.session_id else own
+    return header if header.session_id == info.session_id else own

@@ -5,18 +5,31 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import trio
+from attrs import define, field
+
+from relayminer.chain.errors import ChainError
 from relayminer.protocol.windows import SessionWindows, session_windows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
+    from relayminer.miner.entries import SessionInfo
     from relayminer.miner.interfaces import ChainReader
-    from relayminer.protocol.pb import proof_pb2, shared_pb2
+    from relayminer.protocol.pb import proof_pb2, session_pb2, shared_pb2
 
 FACTS_MAX: Final = 4096
 """Answers kept, over all kinds; the oldest leaves first."""
 
 T = TypeVar("T")
+
+
+@define(eq=False)
+class _Question:
+    """One that is on its way, and what came of it if not an answer."""
+
+    over: trio.Event = field(factory=trio.Event)
+    error: ChainError | None = None
 
 
 class ChainFacts:
@@ -29,6 +42,7 @@ class ChainFacts:
     def __init__(self, chain: ChainReader) -> None:
         self._chain = chain
         self._known: OrderedDict[Hashable, object] = OrderedDict()
+        self._asked: dict[Hashable, _Question] = {}
 
     async def windows(self, session_end_height: int, height: int) -> SessionWindows:
         """Windows of the sessions that end at `session_end_height`, seen from `height`.
@@ -66,11 +80,39 @@ class ChainFacts:
             lambda: self._chain.compute_units_at(service, height),
         )
 
+    async def session_header(self, info: SessionInfo) -> session_pb2.SessionHeader:
+        """The header of the chain's session there: one question for all of its suppliers."""
+        session = await self._once(
+            ("session", info.session_id),
+            lambda: self._chain.session(
+                info.application_address, info.service_id, info.start_height
+            ),
+        )
+        return session.header
+
     async def _once(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
-        if key in self._known:
-            known: T = self._known[key]  # type: ignore[assignment]  # stored under this key below
-            return known
-        answer = await ask()
+        """The answer to a question; whoever asks while it is on its way waits for that one."""
+        while key not in self._known:
+            question = self._asked.get(key)
+            if question is None:
+                return await self._ask(key, ask)
+            await question.over.wait()
+            if question.error is not None:
+                raise question.error
+        known: T = self._known[key]  # type: ignore[assignment]  # stored under this key
+        return known
+
+    async def _ask(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+        question = self._asked[key] = _Question()
+        try:
+            answer = await ask()
+        except ChainError as error:
+            # Hundreds may wait for it: each asking anew would take its time one after another.
+            question.error = error
+            raise
+        finally:
+            del self._asked[key]
+            question.over.set()
         self._known[key] = answer
         if len(self._known) > FACTS_MAX:
             self._known.popitem(last=False)
