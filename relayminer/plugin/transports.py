@@ -207,6 +207,9 @@ class Engine(Protocol):
 class Transport(Protocol):
     """Turns one wire into calls on the engine, and the answers back into that wire.
 
+    One whose protocol has a name in ALPN (`h2`) has an attribute `alpn`, a tuple of names: they are
+    offered to clients that speak TLS.
+
     A transport whose connections say goodbye themselves sets `ends_itself` of their wires and has
     a method `drain()`, which is called once when the relayer stops.
     """
