@@ -6,6 +6,7 @@ import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import outcome
 import trio
 from attrs import define, field
 
@@ -168,13 +169,13 @@ class NodeView:
             if process.rng.random() < 0.5:
                 raise SimulationRefusedError("out of gas in location: ReadPerByte", None)
             raise TransactionRefusedError("sdk", 20, "mempool is full", "")
+        chain.lose = 0
         if kind == "slow":
-            # Beyond the lease, maybe: what is on its way arrives whoever owns the supplier then.
-            with trio.CancelScope(shield=process.rng.random() < 0.5):
-                await trio.sleep(process.rng.uniform(0.1, weather.longest_pause_seconds))
-        chain.note(messages, chain.height)
-        chain.lose = int(kind == "evicted")
-        receipt = await chain.submit(messages, key, lifetime_seconds)
+            receipt = await self._slowly(messages, key, lifetime_seconds)
+        else:
+            chain.note(messages, chain.height)
+            chain.lose = int(kind == "evicted")
+            receipt = await chain.submit(messages, key, lifetime_seconds)
         if kind == "late":
             chain.hold_back(process.rng.randint(1, 3))
         if kind == "dies":
@@ -183,6 +184,24 @@ class NodeView:
         if kind == "unanswered":
             raise ChainUnavailableError("the answer was lost")
         return receipt
+
+    async def _slowly(
+        self, messages: Sequence[Message], key: SigningKey, lifetime_seconds: float
+    ) -> Receipt:
+        """Arrive beyond the lease, maybe: whoever owns the supplier then, and lives."""
+        process, chain = self._process, self._chain
+        arrived = trio.Event()
+        answers: list[outcome.Outcome[Receipt]] = []
+
+        async def travel() -> None:
+            await trio.sleep(process.rng.uniform(0.1, process.sky.weather.longest_pause_seconds))
+            chain.note(messages, chain.height)
+            answers.append(await outcome.acapture(chain.submit, messages, key, lifetime_seconds))
+            arrived.set()
+
+        process.sky.nursery.start_soon(travel)
+        await arrived.wait()
+        return answers[0].unwrap()
 
 
 class LateFeed:
