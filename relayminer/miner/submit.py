@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from relayminer.miner.interfaces import Submitted
 
 _WINDOW_TEXTS: Final = ("claim window", "proof window", "commit height")
+_SHORTAGE_TEXTS: Final = (
+    "insufficient funds",
+    "insufficient account balance",
+    "spendable balance",
+    "insufficient fee",
+)
 _SDK: Final = "sdk"
 
 
@@ -68,6 +74,8 @@ class Refusal:
     is_message_fault: bool
     message_index: int | None = None
     """Which message of the batch is to blame, where the node says so."""
+    is_shortage: bool = False
+    """The account cannot pay for all of it: fewer messages may go through, and more later."""
 
 
 def refusal_of(error: ChainError) -> Refusal | None:
@@ -87,7 +95,15 @@ def refusal_of(error: ChainError) -> Refusal | None:
         return None
     if any(window in text for window in _WINDOW_TEXTS):
         blamed = False
-    return Refusal(text, is_message_fault=blamed, message_index=index)
+    # A fee that cannot be paid (`sdk` 5) is one for the whole batch, and says nothing of its parts.
+    is_simulated = isinstance(error, SimulationRefusedError)
+    shortage = is_simulated and any(one in text.lower() for one in _SHORTAGE_TEXTS)
+    return Refusal(
+        text,
+        is_message_fault=blamed and not shortage,
+        message_index=None if shortage else index,
+        is_shortage=shortage,
+    )
 
 
 def is_not_required(reason: str) -> bool:
@@ -112,10 +128,13 @@ async def submit_each(prepared: Sequence[Prepared], send: Send) -> dict[str, Res
             submitted = await send(part)
         except ChainError as error:
             refusal = refusal_of(error)
-            if refusal is None or not refusal.is_message_fault:
+            alone = len(part) == 1
+            if refusal is None or not (
+                refusal.is_message_fault or (refusal.is_shortage and not alone)
+            ):
                 text = str(error) if refusal is None else refusal.text
                 _all(results, part, Result(Verdict.DEFERRED, text))
-            elif len(part) == 1:
+            elif alone:
                 _all(results, part, Result(Verdict.REFUSED, refusal.text))
             else:
                 # The part to be tried next is the one at the end of the list.

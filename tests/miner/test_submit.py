@@ -98,3 +98,33 @@ async def test_trouble_that_is_not_the_messages_defers_all() -> None:
         assert calls == 1
         assert {one.verdict for one in results.values()} == {Verdict.DEFERRED}
         assert all(one.reason for one in results.values())
+
+
+class Purse:
+    """A node whose account pays for so many messages, by what the real chain says then."""
+
+    def __init__(self, affordable: int) -> None:
+        self.affordable = affordable
+        self.accepted: list[str] = []
+
+    async def send(self, part: Sequence[Prepared]) -> Receipt:
+        """One transaction."""
+        if len(self.accepted) + len(part) > self.affordable:
+            raise SimulationRefusedError(
+                "failed to execute message; message index: 0: spendable balance 10upokt is smaller"
+                " than 1000upokt: insufficient funds [x/bank/keeper/send.go:298]",
+                0,
+            )
+        self.accepted += [item.session_id for item in part]
+        return Receipt("TX", 10)
+
+
+async def test_a_short_account_sends_what_it_can_pay_for() -> None:
+    """The rest is no fault of the messages: it waits for money and is tried at every block."""
+    purse = Purse(5)
+    results = await submit_each(prepared(8), purse.send)
+    verdicts = [one.verdict for one in results.values()]
+    assert verdicts.count(Verdict.ACCEPTED) == len(purse.accepted) == 5
+    assert verdicts.count(Verdict.DEFERRED) == 3
+    empty = await submit_each(prepared(3), Purse(0).send)
+    assert {one.verdict for one in empty.values()} == {Verdict.DEFERRED}
