@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from h2.events import InformationalResponseReceived
 from relayminer_plugins.grpc.transport import GrpcTransport
 from relayminer_plugins.http.transport import HttpTransport
 
@@ -180,6 +181,27 @@ async def test_a_body_that_does_not_come_is_408(redis_url: str) -> None:
         await client.send(number, b"x")
         assert (await client.answer(number)).status == "408"
         assert (await relayed(b, client, b"next")).status == 200
+        await client.aclose()
+
+
+async def test_a_client_that_asks_before_it_sends(redis_url: str) -> None:
+    """`Expect: 100-continue` is answered, and then the relay."""
+    async with serving(redis_url) as b:
+        client = await connect(b.address)
+        informed: list[object] = []
+        handle = client._handle
+
+        def watch(event: object) -> None:
+            if isinstance(event, InformationalResponseReceived):
+                informed.append(event)
+            handle(event)
+
+        client._handle = watch  # type: ignore[method-assign]
+        number = await client.begin("/", [("expect", "100-continue")])
+        while not informed:
+            await client.read()
+        await client.send(number, request_body(signed_request(b.chain)), end=True)
+        assert (await client.answer(number)).status == "200"
         await client.aclose()
 
 

@@ -10,26 +10,34 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 import trio
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from hpack import Encoder
+from relayminer_plugins.grpc.outbox import Outbox
+from relayminer_plugins.grpc.streams import Held, Protocol, TrioConnection
 from relayminer_plugins.grpc.transport import GrpcTransport
 from relayminer_plugins.http.transport import HttpTransport
 
+from relayminer.net.http1 import response_bytes
 from tests.grpc.client import PREFACE, connect, raw_frame
 from tests.grpc.hostile import (
+    DATA,
     END_HEADERS,
     END_STREAM,
     GOAWAY,
     HEADERS,
     PING,
+    REQUEST,
     SETTINGS,
     WINDOW_UPDATE,
     head,
     still_serves,
 )
 from tests.grpc.kit import checked, serving
-from tests.relayer.kit import bench, request_body, settings, signed_request
+from tests.relayer.kit import Backend, bench, request_body, settings, signed_request
+from tests.streaming.backend import StreamBackend, Upstream
 from tests.streaming.client import until
 
 if TYPE_CHECKING:
@@ -57,33 +65,85 @@ async def test_a_window_of_zero(redis_url: str) -> None:
         assert len(await b.logged()) == 1
 
 
+async def test_a_window_below_zero(redis_url: str) -> None:
+    """New settings may take back what was promised: nothing is sent, and the end still is."""
+    goes_on = trio.Event()
+
+    async def script(upstream: Upstream) -> None:
+        await upstream.head()
+        await upstream.send(b"x" * 5_000 + b"\n")
+        await goes_on.wait()
+        await upstream.send(b"y\n")
+        await upstream.end()
+
+    async with serving(redis_url, backend=StreamBackend(script)) as b:
+        client = await connect(b.address, window=20_000)
+        acknowledge = client.protocol.acknowledge_received_data
+        client.protocol.acknowledge_received_data = lambda *_: None  # type: ignore[method-assign]
+        number = await client.post(request_body(signed_request(b.chain)))
+        while len(client.answers[number].body) < 5_000:
+            await client.read()
+        client.protocol.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        await client.flush()
+        assert (await client.ask("HEAD", "/health")).status == "200"
+        goes_on.set()
+        client.protocol.acknowledge_received_data = acknowledge  # type: ignore[method-assign]
+        client.protocol.increment_flow_control_window(20_000, number)
+        await client.flush()
+        answer = await client.answer(number)
+        assert answer.reset is None
+        assert b"y\n" in bytes(answer.body)
+        await client.aclose()
+
+
+async def test_an_end_needs_no_window() -> None:
+    """The last frame of an answer is empty: it goes out through a window below zero."""
+    client, server = H2Connection(H2Configuration()), Protocol(H2Configuration(client_side=False))
+    client.initiate_connection()
+    client.send_headers(1, REQUEST, end_stream=True)
+    server.initiate_connection()
+    server.receive_data(client.data_to_send())
+    outbox = Outbox(None, 1.0, on_change=lambda: None, on_break=lambda: None)  # type: ignore[arg-type]
+    connection = TrioConnection(
+        server, outbox, Held(1), write_timeout_seconds=1.0, on_data_sent=lambda: None
+    )
+    stream = connection.create_stream(stream_id=1)
+    server.send_headers(1, [(b":status", b"200")])
+    server.send_data(1, b"x" * 100)
+    client.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    server.receive_data(client.data_to_send())
+    assert server.local_flow_control_window(1) == -100
+    with trio.fail_after(5):
+        await stream.send_piece(b"", end_stream=True)
+    assert server.streams[1].closed
+
+
 async def test_a_peer_that_reads_nothing(redis_url: str) -> None:
     """It gets no further answers, is not listened to, costs no memory, and is cut off."""
     transport = GrpcTransport()
-    async with bench(redis_url, transports=[transport, HttpTransport()]) as b:
+    backend = Backend(lambda _: response_bytes(200, b"x" * 100_000))
+    async with bench(redis_url, transports=[transport, HttpTransport()], backend=backend) as b:
         _impatient(b, 1.0)
         stream = await trio.open_tcp_stream(*b.address)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         window = struct.pack(">HI", SettingCodes.INITIAL_WINDOW_SIZE, 2**31 - 1)
-        await stream.send_all(PREFACE + raw_frame(SETTINGS, 0, 0, window))
-        await stream.send_all(raw_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**31 - 1 - 65_535)))
-        get = [(":method", "GET"), (":scheme", "http"), (":authority", "r"), (":path", "/health")]
-        encoder, number = Encoder(), 1
-        with trio.move_on_after(15):
-            try:
-                while True:
-                    data = bytearray()
-                    for _ in range(1_000):
-                        data += raw_frame(
-                            HEADERS, END_HEADERS | END_STREAM, number, encoder.encode(get)
-                        )
-                        number += 2
-                    await stream.send_all(data)
-            except trio.BrokenResourceError:
-                pass
+        more = struct.pack(">I", 2**31 - 1 - 65_535)
+        await stream.send_all(
+            PREFACE + raw_frame(SETTINGS, 0, 0, window) + raw_frame(WINDOW_UPDATE, 0, 0, more)
+        )
+        body, encoder = request_body(signed_request(b.chain)), Encoder()
+        for number in range(1, 480, 2):
+            await stream.send_all(
+                raw_frame(HEADERS, END_HEADERS, number, encoder.encode(REQUEST))
+                + raw_frame(DATA, END_STREAM, number, body)
+            )
+        [connection] = transport._connections
+        await until(lambda: not connection._outbox.room.is_set(), 30)
+        assert len(connection._outbox._waiting) < 1_000_000
+        await until(lambda: not transport._connections, 30)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH_KIB
-        await until(lambda: not transport._connections, 15)
         await stream.aclose()
+        assert len(await b.logged()) == len(backend.requests)
         await still_serves(b)
 
 

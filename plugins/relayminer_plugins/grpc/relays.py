@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NAME: Final = "http2"
 _STATUS_PATHS: Final = (b"/health", b"/ready")
 _MAX_DIGITS: Final = 18
+_CONTINUE: Final = [(b":status", b"100")]
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -68,6 +69,8 @@ async def _request(stream: TrioStream, headers: Headers, engine: Engine) -> Requ
             target = value
         elif name == b":authority":
             fields.append((b"host", value))
+    if not stream.inbox.ended and (b"expect", b"100-continue") in fields:
+        await stream.send_fields(_CONTINUE)
     deadline = trio.current_time() + limits.body_timeout_seconds
     pieces, size = [], 0
     while (piece := await stream.take(deadline)) is not None:

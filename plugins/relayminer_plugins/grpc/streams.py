@@ -261,7 +261,7 @@ class TrioStream(Stream):
         """Whether it may be sent at once, in one frame."""
         h2 = self._h2_connection
         return (
-            size <= h2.max_outbound_frame_size
+            size <= min(_MAX_FRAME_BYTES, h2.max_outbound_frame_size)
             and size <= h2.local_flow_control_window(self.id or 0)
             and self.outbox.room.is_set()
         )
@@ -295,8 +295,14 @@ class TrioStream(Stream):
         number, h2, deadline = self.id or 0, self._h2_connection, self._write_deadline()
         while True:
             await self._room(deadline)
+            if not rest:
+                # Needs no window, which a peer can make negative.
+                if end_stream:
+                    h2.end_stream(number)
+                    self._transport.write(h2.data_to_send())
+                return
             window = h2.local_flow_control_window(number)
-            if window <= 0 and rest:
+            if window <= 0:
                 self.window_updated.clear()
                 await self._wait(self.window_updated, deadline)
                 continue
