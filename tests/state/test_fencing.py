@@ -31,6 +31,7 @@ UNGUARDED = {
     "lease_release": "compares the token itself",
     "lease_free": "deletes only the leases of a process that is dead",
     "consumer_drop": "removes a consumer that has nothing pending: changes nothing of a supplier",
+    "dead_letter_replay": "an operator puts entries back into the log, as relayers write them",
     "ledger_append": "each record has an id made of what it is about: twice is once",
     "ledger_trim": "the oldest records, by whoever is asked to",
     "log_append_once": "relayers write the log, and own nothing",
