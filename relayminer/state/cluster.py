@@ -146,6 +146,9 @@ class Cluster:
             self._nursery = None
             self._nodes.clear()
             self._owners.clear()
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
 
     async def one(self, command: Sequence[Argument], timeout_seconds: float | None) -> Any:
         """One command and its reply, errors as values.

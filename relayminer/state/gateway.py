@@ -88,7 +88,8 @@ class Redis:
     @property
     def has_xackdel(self) -> bool:
         """Whether the server knows XACKDEL; False until the first connection."""
-        return all(link.has_xackdel for link in self._links())
+        links = self._links()
+        return bool(links) and all(link.has_xackdel for link in links)
 
     @property
     def reconnections(self) -> int:
@@ -132,7 +133,8 @@ class Redis:
             reply = await self._cluster.one(command, timeout_seconds)
         if reply.__class__ is hiredis.ReplyError:
             if self._cluster is None and refusal_code(str(reply)) in NOT_THE_PRIMARY:
-                return checked(await self._again(command, str(reply), timeout_seconds))
+                served_by = self._link.connections
+                return checked(await self._again(command, str(reply), timeout_seconds, served_by))
             raise reply_error(str(reply))
         return reply
 
@@ -153,12 +155,15 @@ class Redis:
             replies = await self._submit(packed, len(commands), timeout_seconds)
             if len(commands) == 1:
                 replies = [replies]
+            served_by = self._link.connections
             for at, reply in enumerate(replies):
                 if (
                     reply.__class__ is hiredis.ReplyError
                     and refusal_code(str(reply)) in NOT_THE_PRIMARY
                 ):
-                    replies[at] = await self._again(commands[at], str(reply), timeout_seconds)
+                    replies[at] = await self._again(
+                        commands[at], str(reply), timeout_seconds, served_by
+                    )
         return [checked(reply) for reply in replies]
 
     async def transaction(
@@ -262,10 +267,15 @@ class Redis:
         if self._cluster is not None:
             await self._cluster.run(task_status=task_status)
             return
-        async with trio.open_nursery() as nursery:
-            if self._sentinel is not None:
-                nursery.start_soon(self._sentinel.watch, self._follow_primary)
+        if self._sentinel is None:
             await self._link.run(task_status=task_status)
+            return
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._sentinel.watch, self._follow_primary)
+                await self._link.run(task_status=task_status)
+        finally:
+            self._sentinel.close()
 
     def _follow_primary(self, target: Target) -> None:
         self._link.leave(f"the primary is at {target} now")
@@ -277,20 +287,33 @@ class Redis:
         return await self._link.submit(packed, expected, timeout_seconds)
 
     async def _again(
-        self, command: Sequence[Argument], refusal: str, timeout_seconds: float | None
+        self,
+        command: Sequence[Argument],
+        refusal: str,
+        timeout_seconds: float | None,
+        served_by: int,
     ) -> Any:
-        """Sends a command that a replica refused to the primary, once there is one again."""
+        """Sends a command that a replica refused to the primary, once there is one again.
+
+        Args:
+            command: the command.
+            refusal: what was said.
+            timeout_seconds: as in `command`.
+            served_by: number of the connection that it was refused on; a newer one is not left.
+        """
         packed = pack(command)
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         deadline = trio.current_time() + limit
         while True:
-            self._link.leave(refusal)
+            if self._link.connections == served_by:
+                self._link.leave(refusal)
             # The old connection is let go of in a turn of the loop or two.
             await trio.lowlevel.checkpoint()
             left = deadline - trio.current_time()
             if left <= 0:
                 raise StoreAwayError(f"the store has no primary: {refusal}")
             reply = await self._submit(packed, 1, left)
+            served_by = self._link.connections
             if (
                 reply.__class__ is not hiredis.ReplyError
                 or refusal_code(str(reply)) not in NOT_THE_PRIMARY

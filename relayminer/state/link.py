@@ -60,7 +60,7 @@ class Link:
 
     Attributes:
         has_xackdel: whether the server knows XACKDEL; False until the first connection.
-        reconnections: connections made after the first one.
+        connections: made so far.
         target: the server of the last connection.
     """
 
@@ -70,7 +70,7 @@ class Link:
         self._backoff = backoff
         self._line = Line(settings.max_queued_commands, settings.max_queued_bytes)
         self.has_xackdel = False
-        self.reconnections = 0
+        self.connections = 0
         self.target: Target | None = None
         self._running = False
         self._connected = trio.Event()
@@ -88,6 +88,11 @@ class Link:
     def is_connected(self) -> bool:
         """Whether there is a working connection at this moment."""
         return self._connected.is_set()
+
+    @property
+    def reconnections(self) -> int:
+        """Connections made after the first one."""
+        return max(0, self.connections - 1)
 
     async def wait_connected(self) -> None:
         """Returns when there is a connection; put a deadline around it."""
@@ -168,7 +173,6 @@ class Link:
 
     async def _stay_connected(self) -> None:
         attempt = cut_short = 0
-        served_before = False
         while True:
             try:
                 connection = await self._connect()
@@ -177,8 +181,7 @@ class Link:
                 await trio.sleep(self._backoff.seconds(attempt))
                 attempt += 1
                 continue
-            self.reconnections += served_before
-            served_before = True
+            self.connections += 1
             attempt, connected_at = 0, trio.current_time()
             try:
                 reason = await self._serve(connection)

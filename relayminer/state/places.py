@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from relayminer.state.location import Location
     from relayminer.state.target import Target
 
+SENTINEL_SECONDS: Final = 1.0
+"""Time for one Sentinel to answer, at most."""
 WATCH_SECONDS: Final = 1.0
 """How often the Sentinels are asked while all is well."""
 
@@ -58,7 +60,7 @@ class SentinelPlace:
 
     Args:
         location: of the Sentinels.
-        timeout_seconds: for each of them to answer.
+        timeout_seconds: for each of them to answer; not more than `SENTINEL_SECONDS`.
     """
 
     def __init__(self, location: Location, *, timeout_seconds: float) -> None:
@@ -73,8 +75,8 @@ class SentinelPlace:
         self._sentinel: Final = Sentinel(  # type: ignore[no-untyped-call]  # redis-py
             [(seed.host, seed.port) for seed in location.seeds],
             sentinel_kwargs={
-                "socket_timeout": timeout_seconds,
-                "socket_connect_timeout": timeout_seconds,
+                "socket_timeout": min(timeout_seconds, SENTINEL_SECONDS),
+                "socket_connect_timeout": min(timeout_seconds, SENTINEL_SECONDS),
                 "protocol": 2,
                 # A Sentinel that is away is not waited for: there are others, and another try.
                 "retry": Retry(NoBackoff(), 0),
@@ -102,6 +104,11 @@ class SentinelPlace:
     def is_current(self, target: Target) -> bool:
         """Whether the Sentinels named another one since."""
         return self._known is None or target == self._known
+
+    def close(self) -> None:
+        """Ends the connections to the Sentinels."""
+        for sentinel in self._sentinel.sentinels:
+            sentinel.close()
 
     async def watch(self, moved: Callable[[Target], None]) -> None:
         """Asks the Sentinels now and then; calls `moved` with a primary that is another one.
