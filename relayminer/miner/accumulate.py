@@ -315,6 +315,9 @@ class Accumulator:
         now = trio.current_time()
         if session.compute_units_per_relay or now < session.compute_units_retry_at:
             return
+        if 0 < self._height() < session.info.start_height:
+            # A block ahead of our node: nothing can be asked at that height yet.
+            return
         session.compute_units_retry_at = now + COMPUTE_UNITS_RETRY_SECONDS
         with trio.move_on_after(COMPUTE_UNITS_WAIT_SECONDS):
             try:

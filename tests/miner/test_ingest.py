@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from relayminer.miner import accumulate
+from relayminer.miner.accumulate import AHEAD_BLOCKS_MAX
+from relayminer.state.dead_letters import DeadLetters
 from relayminer.state.errors import StoreAwayError
 from relayminer.state.gateway import Redis
 from relayminer.state.log_reader import LogReader
@@ -138,3 +142,76 @@ async def test_resumed_tries_go_on_where_they_were(mine: Rig) -> None:
         await mine.counted(A, 340)
         await mine.step_to(22)
         assert mine.claimed_counts() == {A: 340}
+
+
+async def test_sessions_of_another_time_are_refused(mine: Rig) -> None:
+    """A session far ahead of the chain is not opened; when its time has come it is replayed."""
+    log = RelayLog(mine.redis, mine.names)
+    ahead = AHEAD_BLOCKS_MAX + 5
+    entry = mine.relay(B, 0, session_start_height=ahead, session_end_height=ahead + 9)
+    async with mine.mining():
+        await log.append(mine.supplier, entry)
+        await mine.log(A, 1)
+        await mine.counted(A, 1)
+        await log_is_empty(mine)
+        assert await mine.record(B) is None
+        letters = DeadLetters(mine.redis, mine.names)
+        (letter,) = [one async for one in letters.read(mine.supplier)]
+        assert "the chain is at" in letter.reason
+        await mine.step_to(6)
+        assert await letters.replay(mine.supplier, [letter.id]) == 1
+        await mine.counted(B, 1)
+
+
+async def test_sessions_of_a_supplier_are_bounded(
+    mine: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many sessions entries speak of, only so many are opened; the rest is kept apart."""
+    monkeypatch.setattr(accumulate, "SESSIONS_MAX", 3)
+    log = RelayLog(mine.redis, mine.names)
+    for session in session_ids(8):
+        await log.append(mine.supplier, mine.relay(session, 0))
+    async with mine.mining():
+        await log_is_empty(mine)
+        assert await DeadLetters(mine.redis, mine.names).count(mine.supplier) == 5
+        records = [await mine.record(session) for session in session_ids(8)]
+        assert sum(record is not None for record in records) == 3
+
+
+async def test_a_record_of_the_old_form_goes_on(mine: Rig) -> None:
+    """A session that an older Go miner left as one JSON text takes relays and is claimed."""
+    await mine.log(A, 3)
+    async with mine.mining():
+        await mine.counted(A, 3)
+        await log_is_empty(mine)
+    key = mine.names.miner_session_key(mine.supplier, A)
+    words = await mine.redis.command("HGETALL", key)
+    fields = {
+        name.decode(): value.decode() for name, value in zip(words[::2], words[1::2], strict=True)
+    }
+    numbers = {"session_start_height", "session_end_height", "relay_count", "total_compute_units"}
+    record = {name: int(text) if name in numbers else text for name, text in fields.items()}
+    await mine.redis.command("DEL", key)
+    await mine.redis.command("SET", key, json.dumps(record))
+    await mine.log(A, 2, first=3)
+    async with mine.mining():
+        await log_is_empty(mine)
+        assert await mine.redis.command("TYPE", key) == b"hash"
+        await mine.step_to(22)
+    assert mine.claimed_counts() == {A: 5}
+
+
+async def test_a_record_that_ran_out_is_made_again(mine: Rig) -> None:
+    """A session whose record and index are gone under a running miner is claimed all the same."""
+    await mine.log(A, 3)
+    async with mine.mining():
+        await mine.counted(A, 3)
+        await log_is_empty(mine)
+        await mine.redis.command("DEL", mine.names.miner_session_key(mine.supplier, A))
+        await mine.log(A, 2, first=3)
+        await log_is_empty(mine)
+        await mine.step_to(12)
+        await mine.redis.command("DEL", mine.names.miner_session_key(mine.supplier, A))
+        await mine.step_to(22)
+    assert mine.claimed_counts() == {A: 5}
+    assert mine.chain.slashed == []
