@@ -19,6 +19,7 @@ import trio
 from attrs import frozen
 
 from benchmarks.figures import Figure, at_least, at_most
+from benchmarks.http2_client import greeted
 from benchmarks.processes import ROOT, BenchmarkError, Child, environment
 from relayminer.config.settings import RedisSettings
 from relayminer.state.embedded import open_store
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0
 MAX_CPU_US = 800
 MIN_RELAYS_PER_SECOND = 800
+IDLE_CONNECTIONS = 1_000
 HOST = "127.0.0.1"
 
 
@@ -60,7 +62,7 @@ LOADS = (
 
 
 def grpc_figures(*, seconds: float, console: Console) -> list[Figure]:
-    """`<load>_relays_per_s` and `<load>_relay_cpu_us` of each of `LOADS`."""
+    """Relays per second and CPU of each load, memory of an idle connection."""
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="relayminer-bench-") as name:
         directory = Path(name)
@@ -75,6 +77,7 @@ def grpc_figures(*, seconds: float, console: Console) -> list[Figure]:
                         "in flight: signing and sending relays ..."
                     )
                     figures += _measure(relayer, port, load, seconds)
+                figures.append(_idle(relayer, int(port)))
     return figures
 
 
@@ -109,6 +112,17 @@ def _measure(relayer: Child, port: str, load: Load, seconds: float) -> list[Figu
         at_least(f"{name}_relays_per_s", relays / result["seconds"], "1/s", MIN_RELAYS_PER_SECOND),
         at_most(f"{name}_relay_cpu_us", spent / relays * 1e6, "us", MAX_CPU_US),
     ]
+
+
+def _idle(relayer: Child, port: int) -> Figure:
+    """What an open connection on which nothing happens costs the relayer."""
+    connected = [greeted(port)]
+    before = relayer.resident_bytes()
+    connected += [greeted(port) for _ in range(IDLE_CONNECTIONS)]
+    each = (relayer.resident_bytes() - before) / IDLE_CONNECTIONS
+    for one in connected:
+        one.close()
+    return Figure("http2_idle_connection_bytes", each, "B")
 
 
 async def _relayer(backend_port: str, directory: str) -> None:

@@ -126,6 +126,18 @@ class _Connection:
         return ended
 
 
+def greeted(port: int) -> socket.socket:
+    """A connection whose settings the relayer has acknowledged."""
+    client = _Connection(port, "http2").socket
+    data = b""
+    while _frame(_SETTINGS, _ACK, 0, b"") not in data:
+        more = client.recv(65_536)
+        if not more:
+            raise BenchmarkError("the relayer closed the connection")
+        data += more
+    return client
+
+
 def _signed(count: int, kind: str) -> Iterator[bytes]:
     """Relays of one session, each with a fresh signature."""
     chain = SmallChain()

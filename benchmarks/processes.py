@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -50,6 +51,11 @@ class Child:
     def cpu_seconds(self) -> float:
         """User and system time so far, in steps of a clock tick (10 ms)."""
         return cpu_seconds(self.pid)
+
+    def resident_bytes(self) -> int:
+        """Memory that it holds."""
+        fields = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
+        return int(fields[1]) * resource.getpagesize()
 
     def wait_until(self, condition: Callable[[], bool], what: str, seconds: float) -> None:
         """Wait for `condition`.

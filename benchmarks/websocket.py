@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import select
 import socket
 import struct
@@ -113,17 +112,12 @@ def _load(relayer: Child, port: str, seconds: float, console: Console) -> list[F
 def _idle(relayer: Child, port: int) -> Figure:
     """What an open connection on which nothing happens costs the relayer."""
     connected = [_connect(port)]
-    before = _resident_bytes(relayer)
+    before = relayer.resident_bytes()
     connected += [_connect(port) for _ in range(IDLE_CONNECTIONS)]
-    each = (_resident_bytes(relayer) - before) / IDLE_CONNECTIONS
+    each = (relayer.resident_bytes() - before) / IDLE_CONNECTIONS
     for one in connected:
         one.close()
     return Figure("ws_idle_connection_bytes", each, "B")
-
-
-def _resident_bytes(child: Child) -> int:
-    fields = Path(f"/proc/{child.pid}/statm").read_text(encoding="ascii").split()
-    return int(fields[1]) * resource.getpagesize()
 
 
 def _connect(port: int) -> socket.socket:
