@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import aclosing
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,21 @@ import trio
 from relayminer.demo.children import DemoError
 from relayminer.demo.rows import Row, Rows
 from relayminer.devnet.gateway import Gateway, RelayRecord
-from relayminer.gateway.relays import jsonrpc_payload
+from relayminer.gateway.asking import ask
+from relayminer.gateway.errors import GatewayError
+from relayminer.gateway.modes import (
+    GRPC,
+    JSONRPC,
+    MODES,
+    STREAM,
+    WEBSOCKET,
+    Dialer,
+    Question,
+    dialer,
+    payload_of,
+)
+from relayminer.gateway.relays import jsonrpc_payload, sign_relay
+from relayminer.protocol.errors import ProtocolError
 from relayminer.protocol.signature import SigningKey
 
 if TYPE_CHECKING:
@@ -25,6 +41,10 @@ POLL_SECONDS = 0.1
 PAUSE_AFTER_FAILURE_SECONDS = 0.2
 MAX_FAILURES_KEPT = 5
 METHODS = ("eth_blockNumber", "eth_chainId", "eth_gasPrice")
+EVERY = 25
+OTHER_WAYS = {7: WEBSOCKET, 13: GRPC, 19: STREAM}
+"""Of so many relays these go another way than a POST with JSON-RPC inside."""
+ANSWER_SECONDS = 30.0
 
 
 class Load:
@@ -51,15 +71,20 @@ class Load:
         self._chain = chain
         self._during = during
         self._gateway = Gateway(SigningKey(info.gateways[0].secret), http)
+        self._dial: Dialer | None = None
+        self._key = SigningKey(info.gateways[0].secret)
         self._names = {party.address: party.name for party in info.suppliers}
+        self.ways: Counter[str] = Counter()
+        """Served relays by the way they went."""
 
     async def run(self) -> int:
         """Send everything, session after session; the end height of the last session."""
         end_height = 0
-        for number in range(self._options.sessions):
-            sessions = await self._next_sessions(end_height)
-            end_height = sessions[0].header.session_end_block_height
-            await self._send(number, sessions)
+        async with dialer() as self._dial:
+            for number in range(self._options.sessions):
+                sessions = await self._next_sessions(end_height)
+                end_height = sessions[0].header.session_end_block_height
+                await self._send(number, sessions)
         return end_height
 
     async def _next_sessions(self, after_height: int) -> list[OpenSession]:
@@ -103,12 +128,42 @@ class Load:
         self, number: int, total: int, work: Iterator[tuple[int, tuple[OpenSession, str]]]
     ) -> None:
         for index, (session, supplier) in work:
-            payload = jsonrpc_payload(METHODS[index % len(METHODS)], number=index + 1)
-            record = await self._gateway.relay(session, supplier, payload)
+            way = OTHER_WAYS.get(index % EVERY, JSONRPC)
+            if way == JSONRPC or self._dial is None:
+                payload = jsonrpc_payload(METHODS[index % len(METHODS)], number=index + 1)
+                record = await self._gateway.relay(session, supplier, payload)
+            else:
+                record = await self._another_way(self._dial, way, session, supplier)
+            self.ways[way] += record.ok
             self._count(record)
             self._during(number, (index + 1) / total)
             if not record.ok:
                 await trio.sleep(PAUSE_AFTER_FAILURE_SECONDS)
+
+    async def _another_way(
+        self, dial: Dialer, way: str, session: OpenSession, supplier: str
+    ) -> RelayRecord:
+        """One relay over a connection of its own; failures are in the record."""
+        mode = MODES[way]
+        asking = ask(mode, session, supplier, timeout_seconds=ANSWER_SECONDS)
+        payload = payload_of(mode, Question(batches=1))
+        signed = sign_relay(session.header, supplier, payload, session.ring, self._key)
+        complaint = "no answer"
+        try:
+            async with aclosing(asking.answers(dial, signed, whole=True)) as answers:
+                async for answer in answers:
+                    complaint = asking.judge(answer).complaint
+        except (GatewayError, ProtocolError) as problem:
+            complaint = str(problem)
+        return RelayRecord(
+            supplier=supplier,
+            service_id=session.header.service_id,
+            application=session.header.application_address,
+            session_id=session.header.session_id,
+            session_end_height=session.header.session_end_block_height,
+            ok=not complaint,
+            error=complaint,
+        )
 
     def _count(self, record: RelayRecord) -> None:
         row = self.rows.get(record.supplier, record.session_id)

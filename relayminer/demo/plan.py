@@ -77,7 +77,14 @@ def chain_arguments(options: DemoOptions, relayer_port: int) -> list[str]:
 
 def node_config(info: DevnetInfo, relayer_port: int, control_port: int, console_port: int) -> str:
     """The YAML that a person would write for this node; everything else is a default."""
-    backend = {"backends": {"jsonrpc": {"url": info.backend_url}}}
+    backend = {
+        "backends": {
+            "jsonrpc": {"url": info.backend_url},
+            "rest": {"url": info.backend_url},
+            "websocket": {"url": info.backend_url.replace("http", "ws", 1)},
+            "grpc": {"url": info.backend_grpc},
+        }
+    }
     return yaml.safe_dump(
         {
             "chain": {

@@ -209,6 +209,8 @@ class Demo:
         )
         faults = self._options.faults
         self._console.print(Group(relay_table(rows, faults=faults), change_table(found)))
+        ways = ", ".join(f"{name} {count}" for name, count in load.ways.most_common())
+        self._console.print(f"served by transport: {ways}")
         return problems(rows, found, faults=faults)
 
 

@@ -67,8 +67,10 @@ class Asking:
             judge=lambda answer: self.judge(answer).complaint,
         )
 
-    async def answers(self, dial: Dialer, signed: bytes) -> AsyncGenerator[bytes, None]:
-        """The bytes of the answer, or of each batch of a stream.
+    async def answers(
+        self, dial: Dialer, signed: bytes, *, whole: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of the answer, or of each batch of a stream; see `batches`.
 
         Raises:
             GatewayError: there is none.
@@ -76,7 +78,7 @@ class Asking:
         if self.mode.name == STREAM:
             line = await dial.open_http(self.to)
             try:
-                async for batch in batches(line, signed):
+                async for batch in batches(line, signed, whole=whole):
                     yield batch
             finally:
                 line.close()

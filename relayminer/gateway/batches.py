@@ -45,11 +45,17 @@ class BatchReader:
         return bytes(self._rest)
 
 
-async def batches(line: HttpLine, request: bytes) -> AsyncIterator[bytes]:
+async def batches(line: HttpLine, request: bytes, *, whole: bool = False) -> AsyncIterator[bytes]:
     """The answers (`RelayResponse` bytes) to one request, as they come.
 
     An answer without a delimiter, as of a backend that does not stream, is one batch. After a read
-    error nothing more comes: what is not whole is dropped.
+    error nothing more comes: what is not whole is dropped. A relayer logs a stream at its end, so
+    one that broke off was not mined.
+
+    Args:
+        line: open.
+        request: signed.
+        whole: a stream that breaks off is an error, too.
 
     Raises:
         GatewayError: the relayer refuses, or nothing came at all.
@@ -64,7 +70,7 @@ async def batches(line: HttpLine, request: bytes) -> AsyncIterator[bytes]:
                 count += 1
                 yield batch
     except NetError as error:
-        if not count:
+        if whole or not count:
             raise GatewayError(str(error)) from error
         return
     line.check_status()

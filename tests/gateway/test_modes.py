@@ -56,13 +56,13 @@ def signed(b: Bench, mode: Mode, body: str = "") -> bytes:
     return sign_relay(chain.header(15), supplier, payload, chain.ring, chain.gateway_key)
 
 
-async def answers(one: Asking, request: bytes) -> list[bytes]:
+async def answers(one: Asking, request: bytes, *, whole: bool = False) -> list[bytes]:
     """All answers to one request; what fails is raised as it is."""
     problem: GatewayError | None = None
     found: list[bytes] = []
     async with dialer() as dial:
         try:
-            found = [answer async for answer in one.answers(dial, request)]
+            found = [answer async for answer in one.answers(dial, request, whole=whole)]
         except GatewayError as error:
             problem = error
     if problem is not None:
@@ -143,6 +143,26 @@ async def test_a_stream_is_read_batch_by_batch(redis_url: str) -> None:
             b"data: %d\n\n" % number for number in range(3)
         )
         assert not any(verdict.complaint for verdict in found)
+
+
+async def test_a_stream_that_breaks_off_was_not_mined(redis_url: str) -> None:
+    """What was whole of it is shown; who counts relays is told that it is none."""
+    mode = MODES["stream"]
+
+    async def script(upstream: Upstream) -> None:
+        await upstream.head()
+        await upstream.send(b"data: 1\n\n")
+        await trio.sleep(0.3)
+        upstream.wire.close()
+
+    configure = partial(settings, backend_type="rest")
+    async with bench(redis_url, backend=StreamBackend(script), configure=configure) as b:
+        one = asking(b, mode)
+        [answer] = await answers(one, signed(b, mode))
+        assert one.judge(answer).body == b"data: 1\n\n"
+        with pytest.raises(GatewayError):
+            await answers(one, signed(b, mode), whole=True)
+        assert not await b.logged()
 
 
 @pytest.mark.parametrize("name", ["jsonrpc", "websocket", "grpc", "stream"])
