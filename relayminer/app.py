@@ -396,4 +396,5 @@ def _relayer(base: Foundation, keys: LiveKeys) -> RelayerService:
         metrics=base.metrics,
         health=base.health,
         home=base.settings.home,
+        loops=base.watchdog,
     )

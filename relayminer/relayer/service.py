@@ -38,6 +38,7 @@ from relayminer.relayer.tally import Tally
 from relayminer.relayer.view import ChainView
 from relayminer.state.meter import MeterStore
 from relayminer.state.tally import TallyStore
+from relayminer.watchdog import Watchdog as LoopWatchdog
 
 if TYPE_CHECKING:
     import socket
@@ -88,6 +89,7 @@ class RelayerService:
         metrics: where the relayer's are declared.
         health: where its checks are added.
         home: data directory for the spool; None refuses relays while the store is away.
+        loops: looks after what goes on beside relays; None: nobody does.
 
     Raises:
         RelayerConfigurationError: a backend's URL or the address to listen on cannot be used.
@@ -108,6 +110,7 @@ class RelayerService:
         metrics: Metrics,
         health: Health,
         home: Path | None = None,
+        loops: LoopWatchdog | None = None,
     ) -> None:
         self._settings = settings
         self._moment = moment
@@ -131,6 +134,7 @@ class RelayerService:
             tally=self._tally,
             metrics=metrics,
             health=health,
+            loops=loops or LoopWatchdog(metrics),
         )
         self._meter = self._make_meter(view)
         self._background = Background(

@@ -9,6 +9,7 @@ trie's key is the relay's hash.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from relayminer.state.gateway import Redis
     from relayminer.state.relay_log import RelayLog
     from relayminer.state.tries import TrieStore
+    from relayminer.watchdog import Pulse, Watchdog
 
 BATCH_RELAYS: Final = 128
 PAGE_ENTRIES: Final = 500
@@ -39,6 +41,8 @@ SETTLE_SECONDS: Final = 0.2
 CLOCK_MARGIN_SECONDS: Final = 15.0
 """The store's clock and ours agree to this, and an entry waits no longer before it is spooled."""
 FAILURE_PAUSE_SECONDS: Final = 1.0
+STALL_SECONDS: Final = 120.0
+"""Longest silence of the replay while there is something to replay: a segment takes seconds."""
 
 _MS_PER_SECOND = 1_000
 _NS_PER_MS = 1_000_000
@@ -71,8 +75,10 @@ class Replayer:
         tally: Tally,
         metrics: SpoolMetrics,
         remember_seconds: int,
+        loops: Watchdog,
     ) -> None:
         self._spool = spool
+        self._loops = loops
         self._watch = watch
         self._store = store
         self._relay_log = log
@@ -88,7 +94,23 @@ class Replayer:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._probe)
             if self._spool is not None:
-                nursery.start_soon(self._replay_forever, self._spool)
+                nursery.start_soon(
+                    self._loops.keep,
+                    "spool",
+                    partial(self._replay_forever, self._spool),
+                    STALL_SECONDS,
+                    self._is_waited_for,
+                )
+
+    def _is_waited_for(self) -> bool:
+        """Whether there are relays on disk that the store would take."""
+        return (
+            self._spool is not None
+            and self._spool.relays > 0
+            and not self._watch.is_away
+            and self._store.is_connected
+            and self._store.pressure is None
+        )
 
     async def _probe(self) -> None:
         while True:
@@ -102,22 +124,24 @@ class Replayer:
                 continue
             self._watch.answered()
 
-    async def _replay_forever(self, spool: Spool) -> None:
+    async def _replay_forever(self, spool: Spool, pulse: Pulse) -> None:
         while True:
+            pulse.idle()
             await spool.filled.wait()
             await self._store.wait_connected()
             await trio.sleep(SETTLE_SECONDS)
             if self._watch.is_away:
                 continue
+            pulse.got_on()
             try:
-                await self.replay(spool)
+                await self.replay(spool, pulse)
             except (StateError, OSError) as error:
                 self._log.warning(
                     "spool_replay_interrupted", reason=str(error), relays=spool.relays
                 )
                 await trio.sleep(FAILURE_PAUSE_SECONDS)
 
-    async def replay(self, spool: Spool) -> None:
+    async def replay(self, spool: Spool, pulse: Pulse) -> None:
         """Everything that is spooled into the log, as long as the store has room for it.
 
         Raises:
@@ -126,6 +150,7 @@ class Replayer:
         while self._store.pressure is None and (segment := await spool.oldest()) is not None:
             logged = await self._replay_segment(spool, segment)
             await spool.done(segment)
+            pulse.got_on()
             self._log.info("spool_replayed", relays=logged, left=spool.relays)
 
     async def _replay_segment(self, spool: Spool, segment: Segment) -> int:

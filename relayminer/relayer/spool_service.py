@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from relayminer.state.names import KeyNames
     from relayminer.telemetry.health import Health
     from relayminer.telemetry.metrics import Metrics
+    from relayminer.watchdog import Watchdog
 
 SPOOL: Final = "spool"
 LAST_REPLAY_SECONDS: Final = 3.0
@@ -42,6 +43,7 @@ class LogService:
         tally: what was logged per session.
         metrics: where the spool's are declared.
         health: where the store's check is added.
+        loops: looks after the replay.
 
     Attributes:
         log: where finished relays go.
@@ -60,6 +62,7 @@ class LogService:
         tally: Tally,
         metrics: Metrics,
         health: Health,
+        loops: Watchdog,
     ) -> None:
         spool_metrics = SpoolMetrics(metrics)
         relay_log = RelayLog(store, names)
@@ -89,6 +92,7 @@ class LogService:
             tally=tally,
             metrics=spool_metrics,
             remember_seconds=remember_seconds,
+            loops=loops,
         )
         health.add("store", self.log.problem)
         health.show("spool", self._details)
