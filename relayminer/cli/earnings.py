@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from relayminer.story.earnings import Earnings, Report
 
 
+PIPE_WIDTH = 200
+"""Of a table that goes into a file or another program."""
+
+
 @click.command(epilog="Example: relayminer earnings --config relayminer.yaml --by service")
 @settings_options
 @click.option(
@@ -81,10 +85,13 @@ def _show(found: Report, by: str) -> None:
     table = Table()
     table.add_column(by, overflow="fold")
     for title in ("sessions", "relays", "earned", "fees", "slashed", "net", "lost", "forecast"):
-        table.add_column(title, justify="right")
+        # An amount that is cut is none.
+        table.add_column(title, justify="right", no_wrap=True, overflow="fold")
     for group in [*found.groups, found.total]:
         table.add_row(escape(group.name), *_cells(group), end_section=group in found.groups[-1:])
     console = Console()
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
     console.print(table)
     for cause, amount in sorted(found.total.losses.items()):
         console.print(f"lost: {escape(cause)} {amount:,} uPOKT", highlight=False)

@@ -16,6 +16,7 @@ from relayminer.state.gateway import Redis
 from relayminer.state.names import KeyNames
 from relayminer.story.books import Books
 from relayminer.story.forecast import Prices
+from relayminer.telemetry.logs import set_up_logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,6 +53,8 @@ async def reading(settings: Settings, *, with_chain: bool = True) -> AsyncIterat
     Raises:
         StoreSilentError, StateError: the store is not to be had.
     """
+    # Standard output is for what was asked for.
+    set_up_logs("error", "auto")
     names = KeyNames(settings.redis.namespace, settings.redis.hash_tags)
     if settings.miner.shadow:
         names = shadow_names(names)

@@ -34,6 +34,10 @@ RECORDS_READ: Final = 300
 """Of each supplier's ledger, the newest."""
 CONCURRENT: Final = 8
 _HOUR: Final = 3_600.0
+_WORDS: Final = {
+    "balance": "fees run out: send uPOKT to the supplier",
+    "stake": "stake runs out: add to the stake",
+}
 
 _log = structlog.get_logger("relayminer.miner.balances")
 
@@ -229,7 +233,7 @@ class Balances:
                 missable = "warning"
         facts: dict[str, object] = {
             "balance_upokt": purse.balance_upokt,
-            "fee_hours_left": round(purse.fee_hours_left, 1),
+            "fee_hours_left": round(purse.fee_hours_left, 1) if purse.fees_per_hour_upokt else None,
             "stake_upokt": purse.stake_upokt,
             "min_stake_upokt": purse.min_stake_upokt,
             "missable_proofs": purse.missable_proofs,
@@ -252,10 +256,9 @@ class Balances:
             return
         if not level:
             _log.info(f"{what} is well again", supplier=supplier, **facts)
-        elif what == "balance":
-            _log.error("fees run out: send uPOKT to the supplier", supplier=supplier, **facts)
         else:
-            _log.error("stake runs out: add to the stake", supplier=supplier, **facts)
+            tell = _log.error if level == "critical" else _log.warning
+            tell(_WORDS[what], supplier=supplier, level_of_alarm=level, **facts)
 
 
 def _amount(text: str) -> int:

@@ -235,6 +235,9 @@ async def test_the_commands_tell_it(redis: Redis, store_url: str, tmp_path: Path
     target = tmp_path / "ledger.csv"
     assert (await command("ledger", "export", "--file", str(target), *words)).code == 0
     assert target.read_text(encoding="utf-8").count("\n") == 11
+    # Of an embedded store, which has things to say of itself while it starts.
+    empty = await command("ledger", "export", "--format", "json", "--home", str(tmp_path / "home"))
+    assert json.loads(empty.out) == []
     nothing = await command("explain", "feed", *words)
     assert nothing.code == 1
     assert "nothing is known of a session feed" in nothing.err
