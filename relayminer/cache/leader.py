@@ -40,6 +40,7 @@ LOOP_SECONDS: Final = 60.0
 """Longest silence of a loop that has work."""
 SAFETY: Final = 0.25
 """Part of the lease's life that is left unused."""
+ACQUIRE_SECONDS: Final = 1.0
 RELEASE_SECONDS: Final = 1.0
 MIN_PAUSE_SECONDS: Final = 0.02
 STALE_BLOCKS: Final = 4
@@ -146,7 +147,10 @@ class CacheLeader:
                 await self._fresh.wait()
             pulse.got_on()
             self._news = trio.Event()
-            if await self._try(self._lease.acquire):
+            # A lease that was got must be known, or nobody would lead until its time is up.
+            with trio.move_on_after(ACQUIRE_SECONDS, shield=True):
+                await self._try(self._lease.acquire)
+            if self._lease.held:
                 await self._lead(pulse)
             other = self._lease.other
             wait_seconds = self._settings.lease_renew_seconds

@@ -212,12 +212,14 @@ class Ownership:
 
     async def _sweep(self, leases: list[Lease], *, take: bool = False) -> bool:
         try:
-            await sweep(
-                self._redis,
-                leases,
-                take=leases if take else (),
-                timeout_seconds=self._times.work_seconds / 2,
-            )
+            # What is taken must be known, or it would be nobody's until its time is up.
+            with trio.CancelScope(shield=take):
+                await sweep(
+                    self._redis,
+                    leases,
+                    take=leases if take else (),
+                    timeout_seconds=self._times.work_seconds / 2,
+                )
         except StateError as error:
             # The deadlines decide how long this may go on.
             _log.warning("leases not reached", leases=len(leases), error=str(error))

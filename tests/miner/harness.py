@@ -59,12 +59,14 @@ class CrashingRedis(Redis):
     Attributes:
         commands: how many commands were sent since `arm`.
         crashed: set at the moment of death.
+        on_command: told the number of each command before it is sent.
     """
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.commands = 0
         self.crashed = trio.Event()
+        self.on_command: Callable[[int], object] = lambda _number: None
         self._at = 0
         self._after = False
 
@@ -80,6 +82,7 @@ class CrashingRedis(Redis):
         if self.crashed.is_set():
             raise StoreAwayError("this process is dead")
         self.commands += 1
+        self.on_command(self.commands)
         if self.commands == self._at and not self._after:
             self.die()
             await trio.sleep_forever()

@@ -120,6 +120,32 @@ async def test_a_hand_over_is_heard_of(mine: Rig) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_whenever_a_miner_is_stopped_no_lease_stays(mine: Rig) -> None:
+    """Cancelled at each of its commands in turn, a miner leaves neither lease nor heartbeat."""
+    for stop_at in range(1, 12):
+        redis = CrashingRedis(mine.url)
+        one = Ownership(
+            redis,
+            mine.names,
+            owner=owner_id("one"),
+            work=Work(),
+            times=Times(30.0, 0.05),
+            owned=Gauge(),
+        )
+        one.want([key.address for key in suppliers(3)])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(redis.run)
+            await redis.wait_connected()
+            with trio.CancelScope() as scope:
+                redis.on_command = lambda number, at=stop_at, stop=scope: (  # type: ignore[misc]
+                    stop.cancel() if number == at else None
+                )
+                await one.run(Pulse())
+            nursery.cancel_scope.cancel()
+        keys = await mine.redis.command("KEYS", f"{mine.names.miner_prefix}:*")
+        assert keys == [], stop_at
+
+
 async def test_a_newcomer_gets_its_share(mine: Rig) -> None:
     """Two miners have three suppliers each, and every relay is counted once all the same."""
     keys = suppliers(6)
