@@ -206,16 +206,16 @@ async def test_latency_counts_from_the_moment_a_relay_is_due(autojump_clock: obj
     test = LoadTest(
         [Aim(supplier="s", open=open_line, judge=lambda _: "")],
         concurrency=2,
-        relays_per_second=0.5,
+        relays_per_second=5.0,
     )
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_release_after, slow, 10.0)
+        nursery.start_soon(_release_after, slow, 1.0)
         await test.run([b"x"] * 5, is_over=lambda: False)
     latencies = test.results.latencies
     assert latencies.count == 5
-    # Due at 0, 2, 4, 6 and 8 seconds; answered at 10.
-    assert latencies.minimum == pytest.approx(2.0, abs=0.1)
-    assert latencies.maximum == pytest.approx(10.0, abs=0.1)
+    # Due at 0, 0.2, 0.4, 0.6 and 0.8 seconds; answered at 1.
+    assert latencies.minimum == pytest.approx(0.2, abs=0.05)
+    assert latencies.maximum == pytest.approx(1.0, abs=0.05)
 
 
 async def _release_after(slow: Slow, seconds: float) -> None:
