@@ -145,7 +145,6 @@ class Mender:
                 record(
                     Step.SET_BACK,
                     session.info,
-                    session.relay_count,
                     missing.relays,
                     relays=missing.relays,
                     compute_units=missing.compute_units,

@@ -8,6 +8,7 @@ from attrs import define, field, frozen
 
 from relayminer.miner.entries import SessionInfo
 from relayminer.miner.lifecycle import SessionState
+from relayminer.smst import root_count, root_sum
 
 if TYPE_CHECKING:
     from relayminer.state.rebroadcast import Rebroadcast
@@ -120,7 +121,11 @@ class Session:
 
 
 def session_of(snapshot: Snapshot) -> Session:
-    """A session from its record."""
+    """A session from its record.
+
+    What was claimed is in the root; the record's counters say what was ever counted.
+    """
+    root = snapshot.claimed_root_hash
     return Session(
         SessionInfo(
             snapshot.session_id,
@@ -130,9 +135,9 @@ def session_of(snapshot: Snapshot) -> Session:
             snapshot.session_end_height,
         ),
         state=SessionState(snapshot.state),
-        relay_count=snapshot.relay_count,
-        compute_units=snapshot.total_compute_units,
-        claimed_root=snapshot.claimed_root_hash or None,
+        relay_count=root_count(root) if root else snapshot.relay_count,
+        compute_units=root_sum(root) if root else snapshot.total_compute_units,
+        claimed_root=root or None,
         claim_tx_hash=snapshot.claim_tx_hash,
         proof_tx_hash=snapshot.proof_tx_hash,
         settlement_outcome=snapshot.settlement_outcome,

@@ -62,9 +62,13 @@ class Testimony:
         self.changed = True
 
     def holds(self, session: Session) -> None:
-        """A session's trie is durable as `session` says."""
-        counts = session.relay_count, session.compute_units
-        self.sessions[session.session_id] = Held(session.info, *counts)
+        """A session's trie is durable as `session` says; what is missing of it is still known."""
+        missing = session.missing
+        self.sessions[session.session_id] = Held(
+            session.info,
+            session.relay_count + (0 if missing is None else missing.relays),
+            session.compute_units + (0 if missing is None else missing.compute_units),
+        )
         self.changed = True
 
     def forget(self, session_id: str) -> None:

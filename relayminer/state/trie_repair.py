@@ -92,7 +92,6 @@ class TrieRepair:
             StaleCommitError: the stored roots are not those any more.
         """
         names = self._names
-        count, total = root_count(root), root_sum(root)
         await run_guarded(
             self._redis,
             INSTALL,
@@ -102,7 +101,6 @@ class TrieRepair:
                 names.smst_live_root_key(supplier, session_id),
                 names.smst_root_key(supplier, session_id),
                 names.smst_stats_key(supplier, session_id),
-                names.miner_session_key(supplier, session_id),
                 names.smst_damage_key(supplier, session_id, "rebuilt"),
                 names.smst_damage_key(supplier, session_id, "nodes"),
                 names.smst_damage_key(supplier, session_id, "roots"),
@@ -111,11 +109,9 @@ class TrieRepair:
                 found.live or b"",
                 found.sealed or b"",
                 b"" if root == EMPTY_ROOT else root,
-                f"{count}:{total}",
+                f"{root_count(root)}:{root_sum(root)}",
                 self._ttl_seconds,
                 QUARANTINE_SECONDS,
-                count,
-                total,
                 format_time(self._now_ns()),
             ],
         )

@@ -10,7 +10,7 @@ import trio
 from relayminer.protocol.pb.proof_pb2 import MsgSubmitProof
 from relayminer.state.relay_log import RelayLog
 from tests.miner.chain import COMPUTE_UNITS
-from tests.miner.harness import WAIT_SECONDS, Rig, session_ids, until
+from tests.miner.harness import WAIT_SECONDS, Rig, rig, session_ids, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -147,7 +147,6 @@ async def test_lost_nodes_are_told_and_new_relays_are_counted(mine: Rig) -> None
     await mine.log(A, 5, first=10)
     async with mine.mining():
         await log_is_empty(mine)
-        await mine.counted(A, 5)
         (set_back,) = await steps(mine, "set_back")
         assert (set_back["relays"], set_back["relays_before"]) == (10, 10)
         await mine.step_to(22)
@@ -260,3 +259,48 @@ async def test_leaves_that_the_go_miner_left_unreached_are_counted(mine: Rig) ->
         await mine.step_to(22)
     assert mine.claimed_counts() == {A: 10}
     assert await steps(mine, "relays_lost") == []
+
+
+async def die_while_mending(url: str, command: int, *, after: bool) -> int:
+    """A miner dies at a command while it mends, another one goes on; commands of its life."""
+    async with rig(url) as mine:
+        await mine.log(A, RELAYS)
+        async with mine.mining():
+            await mine.counted(A, RELAYS)
+            await log_is_empty(mine)
+        await spoil_a_leaf(mine)
+        await damage_live_root(mine)
+        await mine.log(A, 3, first=RELAYS)
+        async with mine.mortal() as redis:
+            redis.arm(command, after=after)
+            async with trio.open_nursery() as nursery:
+
+                async def stop_on_death() -> None:
+                    await redis.crashed.wait()
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(stop_on_death)
+                await mine.step_to(14)
+                nursery.cancel_scope.cancel()
+        async with mine.mining():
+            await mine.step_to(22)
+        where = f"died at command {command}, after: {after}"
+        assert mine.claimed_counts() == {A: RELAYS + 2}, where
+        assert mine.chain.slashed == [], where
+        assert [line["relays"] for line in await steps(mine, "relays_lost")] == [1], where
+        return redis.commands
+
+
+async def test_death_while_mending(store_url: str, *, soak: bool) -> None:
+    """Whenever a miner dies over a damaged trie, the next one claims the rest, tells the loss."""
+    count = await die_while_mending(store_url, 0, after=False)
+    limiter = trio.CapacityLimiter(8)
+
+    async def one(command: int, after: bool) -> None:
+        async with limiter:
+            await die_while_mending(store_url, command, after=after)
+
+    async with trio.open_nursery() as nursery:
+        for command in range(1, count + 1, 1 if soak else 12):
+            for after in (False, True):
+                nursery.start_soon(one, command, after)
