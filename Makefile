@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test chaos soak check format bench proto clean
+.PHONY: help install demo test chaos soak check format bench proto clean tilt-up-docker tilt-down-docker tilt-up-k8s tilt-down-k8s
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make .venv and install everything into it
 
@@ -43,6 +43,19 @@ format: install ## Fix what the linter can fix
 
 proto: install ## Generate the protobuf modules from their .proto files
 	$(BIN)/python scripts/generate_protobuf.py
+
+tilt-up-docker: ## A whole network in Docker Compose, watched by Tilt
+	tilt up -f tilt/docker/Tiltfile $(ARGS)
+
+tilt-down-docker: ## End it and forget its data
+	tilt down -f tilt/docker/Tiltfile --delete-namespaces
+	docker compose -f tilt/docker/docker-compose.yaml down --volumes
+
+tilt-up-k8s: install ## The same network in a cluster on this machine
+	tilt up -f tilt/k8s/Tiltfile $(ARGS)
+
+tilt-down-k8s: ## End it
+	tilt down -f tilt/k8s/Tiltfile
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

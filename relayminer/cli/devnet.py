@@ -13,8 +13,10 @@ import trio
 from relayminer.devnet.backend import BackendFaults
 from relayminer.devnet.backend_server import BackendOptions, RunningBackend, run_backend
 from relayminer.devnet.chain import GenesisError
+from relayminer.devnet.describe import describe
+from relayminer.devnet.info import supplier_keys
 from relayminer.devnet.options import DevnetOptions
-from relayminer.devnet.server import Devnet, run_devnet
+from relayminer.devnet.server import Devnet, make_chain, run_devnet
 
 if TYPE_CHECKING:
     from relayminer.devnet.info import DevnetInfo
@@ -112,6 +114,17 @@ def pace_text(block_time_seconds: float | None) -> str:
     if block_time_seconds is None:
         return "blocks by POST /control/step"
     return f"a block every {block_time_seconds:g} s"
+
+
+@devnet.command(epilog="Example: relayminer devnet keys --seed 1 --suppliers 4")
+@click.option("--seed", default=0, show_default=True, help="As for the devnet.")
+@click.option("--suppliers", default=3, show_default=True, type=click.IntRange(min=1))
+def keys(*, seed: int, suppliers: int) -> None:
+    """Print the supplier keys that a devnet of this seed makes: for trying things out only."""
+    options = DevnetOptions(home=Path(), seed=seed, suppliers=suppliers)
+    chain = make_chain(options)
+    info = describe(options, chain, rpc_url="", grpc_url="", control_url="", backend_url="")
+    click.echo(supplier_keys(info.suppliers), nl=False)
 
 
 @devnet.command(

@@ -103,9 +103,13 @@ def read_info(home: Path) -> DevnetInfo:
 def write_supplier_keys(home: Path, suppliers: tuple[Party, ...]) -> Path:
     """Write the suppliers' keys in the miner's `keys_file` form (`keys:` list of hex)."""
     path = home / KEYS_FILE
-    keys = [supplier.secret_hex for supplier in suppliers if supplier.secret_hex]
-    write_private(path, yaml.safe_dump({"keys": keys}))
+    write_private(path, supplier_keys(suppliers))
     return path
+
+
+def supplier_keys(suppliers: tuple[Party, ...]) -> str:
+    """The text of such a file."""
+    return yaml.safe_dump({"keys": [one.secret_hex for one in suppliers if one.secret_hex]})
 
 
 def write_private(path: Path, text: str) -> None:
