@@ -184,7 +184,8 @@ class RelayEngine:
     async def stream(self, call: RelayCall, sink: AnswerSink | None) -> RelayAnswer | StreamAnswer:
         """As `exchange`; with a `sink` the answer may be written piece by piece."""
         if self.in_flight >= self._max_in_flight:
-            return self.refuse(503, "relayer is at capacity", reason="at_capacity")
+            text = "relayer is at capacity"
+            return self.refuse(503, text, reason="at_capacity", grpc=call.grpc)
         self.in_flight += 1
         route_metrics = self._unknown
         relay = None
