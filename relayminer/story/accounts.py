@@ -16,6 +16,7 @@ OPEN, SETTLED, LOST, SKIPPED = "open", "settled", "lost", "skipped"
 OVERSERVICED: Final = "overserviced"
 DEFLATED: Final = "deflation"
 SLASHED: Final = "slashed"
+STORE_LOST: Final = "store_lost"
 
 
 @define
@@ -68,6 +69,8 @@ class Account:
     overserviced_upokt: int = 0
     deflated_upokt: int = 0
     slashed_upokt: int = 0
+    store_lost_upokt: int = 0
+    """Of relays that were in the trie once and that the store has lost."""
 
     @property
     def fees_upokt(self) -> int:
@@ -86,6 +89,7 @@ class Account:
             OVERSERVICED: self.overserviced_upokt,
             DEFLATED: self.deflated_upokt,
             SLASHED: self.slashed_upokt,
+            STORE_LOST: self.store_lost_upokt,
         }
         if self.outcome == LOST:
             # The chain and we tell of the same loss; the chain's amount is the one that counts.
@@ -116,6 +120,9 @@ class Account:
 
     def _late(self, entry: Entry) -> None:
         self.relays_late += entry.number("relays")
+
+    def _relays_lost(self, entry: Entry) -> None:
+        self.store_lost_upokt += entry.number("reward_upokt")
 
     def _skipped(self, entry: Entry) -> None:
         self._end(SKIPPED, entry.text("reason"), entry.text("reason"))
@@ -166,6 +173,7 @@ _TAKERS: Final[Mapping[str, Callable[[Account, Entry], None]]] = {
     "metered": Account._metered,  # noqa: SLF001
     "mined": Account._mined,  # noqa: SLF001
     "late": Account._late,  # noqa: SLF001
+    "relays_lost": Account._relays_lost,  # noqa: SLF001
     "skipped": Account._skipped,  # noqa: SLF001
     "claim_submitted": Account._claim_submitted,  # noqa: SLF001
     "proof_submitted": Account._proof_submitted,  # noqa: SLF001

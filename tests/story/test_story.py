@@ -112,6 +112,17 @@ async def test_a_loss_is_counted_once_whoever_tells_it(redis: Redis) -> None:
     assert account.net_upokt == -2 - 77
 
 
+async def test_relays_that_the_store_lost_are_a_loss_of_a_settled_session(redis: Redis) -> None:
+    """What could not be claimed any more stands beside what was earned with the rest."""
+    writer = Writer(redis, NAMES)
+    await writer.write("set_back", "5e55101", 20, relays=3, reward_upokt=31)
+    await writer.write("relays_lost", "5e55101", 20, relays=2, reward_upokt=21)
+    await writer.settled_session("5e55101", 20)
+    (account,) = await Books(redis, NAMES).accounts()
+    assert account.outcome == SETTLED
+    assert account.losses["store_lost"] == 21
+
+
 async def test_earnings_by_everything_add_up_to_the_same(redis: Redis) -> None:
     """However sessions are grouped, the total is the sum."""
     await Writer(redis, NAMES).settled_session("5e55101", 20)
