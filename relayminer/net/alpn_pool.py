@@ -9,7 +9,7 @@ import trio
 from attrs import frozen
 
 from relayminer.net.dial import dial
-from relayminer.net.errors import WireTimeoutError
+from relayminer.net.errors import NetError, WireError, WireTimeoutError
 from relayminer.net.http2_pool import Http2Pool, NotHttp2Error
 from relayminer.net.http2_stream import http2_request
 from relayminer.net.server import NO_TYPES
@@ -52,6 +52,7 @@ class AlpnPool:
         self._dial_timeout_seconds = dial_timeout_seconds
         self._spoken: HttpPool | Http2Pool | None = None
         self._asking = trio.Lock()
+        self._failures = 0
 
     @property
     def origin(self) -> Origin:
@@ -113,18 +114,30 @@ class AlpnPool:
             raise WireTimeoutError(f"no free connection to {self.origin.authority}") from None
 
     async def _ask(self, deadline: float) -> HttpPool | Http2Pool:
+        failures = self._failures
         async with self._asking:
-            if self._spoken is None:
-                give_up_at = min(deadline, trio.current_time() + self._dial_timeout_seconds)
-                seconds = max(give_up_at - trio.current_time(), 0.0)
-                wire = await dial(self.origin, timeout_seconds=seconds, tls=self._tls)
-                if isinstance(wire, TlsWire) and wire.protocol == HTTP2:
-                    await self._http2.adopt(wire, give_up_at)
-                    self._spoken = self._http2
-                else:
-                    self._http1.adopt(wire)
-                    self._spoken = self._http1
+            if self._spoken is None and failures != self._failures:
+                # Whoever waited for the first connection would wait as long for the next one.
+                raise WireError(f"no connection to {self.origin.authority}")
+            if self._spoken is not None:
+                return self._spoken
+            try:
+                self._spoken = await self._first(deadline)
+            except NetError:
+                self._failures += 1
+                raise
             return self._spoken
+
+    async def _first(self, deadline: float) -> HttpPool | Http2Pool:
+        """Connect, and have whichever agreed keep the connection."""
+        give_up_at = min(deadline, trio.current_time() + self._dial_timeout_seconds)
+        seconds = max(give_up_at - trio.current_time(), 0.0)
+        wire = await dial(self.origin, timeout_seconds=seconds, tls=self._tls)
+        if isinstance(wire, TlsWire) and wire.protocol == HTTP2:
+            await self._http2.adopt(wire, give_up_at)
+            return self._http2
+        self._http1.adopt(wire)
+        return self._http1
 
     def sibling(self, max_connections: int) -> AlpnPool:
         """Connections of their own to the same server."""

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from relayminer.net.dial import TLS_SCHEMES, dial
-from relayminer.net.errors import DialTimeoutError, NotProcessedError, WireError, WireTimeoutError
+from relayminer.net.errors import (
+    DialTimeoutError,
+    NetError,
+    NotProcessedError,
+    WireError,
+    WireTimeoutError,
+)
 from relayminer.net.http2 import Http2Connection
 from relayminer.net.http2_stream import Http2Request, http2_request
 from relayminer.net.http_syntax import IDEMPOTENT
@@ -30,6 +36,20 @@ _MAX_ATTEMPTS: Final = 3
 
 class NotHttp2Error(WireError):
     """The server agreed on another protocol."""
+
+
+class _Turn:
+    """One who waits.
+
+    Attributes:
+        problem: why there is nothing to wait for, None when it is his turn.
+    """
+
+    __slots__ = ("event", "problem")
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self.problem: NetError | None = None
 
 
 class Http2Pool:
@@ -66,7 +86,7 @@ class Http2Pool:
         self._idle_seconds = idle_seconds
         self._connections: list[Http2Connection] = []
         self._is_dialling = False
-        self._waiting: deque[trio.Event] = deque()
+        self._waiting: deque[_Turn] = deque()
         self.max_connections = max_connections
         self.in_flight = 0
 
@@ -141,19 +161,21 @@ class Http2Pool:
             await self._wait_for_turn(deadline)
 
     async def _wait_for_turn(self, deadline: float) -> None:
-        turn = trio.Event()
+        turn = _Turn()
         self._waiting.append(turn)
         try:
             with trio.fail_at(deadline):
-                await turn.wait()
+                await turn.event.wait()
         except BaseException as error:
-            if turn.is_set():
+            if turn.event.is_set():
                 self._wake_one()
             else:
                 self._waiting.remove(turn)
             if isinstance(error, trio.TooSlowError):
                 raise WireTimeoutError(f"no free connection to {self._origin.authority}") from None
             raise
+        if turn.problem is not None:
+            raise type(turn.problem)(*turn.problem.args)
 
     async def _dial(self, deadline: float) -> Http2Connection:
         self._is_dialling = True
@@ -165,6 +187,11 @@ class Http2Pool:
                 wire.close()
                 raise NotHttp2Error(f"{self._origin.authority} does not agree on HTTP/2")
             return await self.adopt(wire, give_up_at)
+        except NetError as problem:
+            if not self._connections:
+                # Whoever waited for this connection would wait as long for the next one.
+                self._give_up(problem)
+            raise
         finally:
             self._is_dialling = False
             # Those who waited for this connection share it, or dial for themselves.
@@ -192,7 +219,11 @@ class Http2Pool:
 
     def _wake_one(self) -> None:
         if self._waiting:
-            self._waiting.popleft().set()
+            self._waiting.popleft().event.set()
+
+    def _give_up(self, problem: NetError) -> None:
+        for turn in self._waiting:
+            turn.problem = problem
 
     def _forget_closed(self) -> None:
         if any(one.is_closed for one in self._connections):

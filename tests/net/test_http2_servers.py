@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
 import trio.testing
 from h2.errors import ErrorCodes
 
+from relayminer.net.alpn_pool import AlpnPool
+from relayminer.net.client import HttpPool
 from relayminer.net.errors import (
     BadResponseError,
     DialTimeoutError,
@@ -14,9 +18,15 @@ from relayminer.net.errors import (
     WireTimeoutError,
 )
 from relayminer.net.http2_pool import Http2Pool
+from relayminer.net.server import fetch
+from relayminer.net.tls import ClientTls, client_context
 from relayminer.net.url import Origin
+from relayminer.net.watchdog import Watchdog
 from tests.net.http2_kit import all_at_once, ask, echo, pool_of
 from tests.net.http2_server import Asked, http2_server
+
+if TYPE_CHECKING:
+    from relayminer.net.server import Server
 
 
 async def test_a_silent_connection_gets_no_more_exchanges() -> None:
@@ -184,5 +194,33 @@ async def test_a_server_that_does_not_greet_is_given_up_in_time() -> None:
         pool = Http2Pool(origin, dial_timeout_seconds=0.1)
         with pytest.raises(DialTimeoutError):
             await ask(pool, b"x")
+        assert (pool.in_flight, pool.open_connections) == (0, 0)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("kind", ["http2", "alpn"])
+async def test_whoever_waits_for_a_connection_hears_that_there_is_none(kind: str) -> None:
+    """One attempt to connect is for all who wait for it, not one after another."""
+
+    async def mute(connection: trio.SocketStream) -> None:
+        while await connection.receive_some(100):
+            pass
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, mute, 0)
+        scheme = "http" if kind == "http2" else "https"
+        origin = Origin(scheme, "127.0.0.1", listeners[0].socket.getsockname()[1])
+        pool: Server = Http2Pool(origin, dial_timeout_seconds=0.3)
+        if kind == "alpn":
+            both = ClientTls(client_context(protocols=["h2", "http/1.1"]))
+            pool = AlpnPool(HttpPool(origin, Watchdog()), Http2Pool(origin), both, 0.3)
+        began = trio.current_time()
+
+        async def one(_: int) -> None:
+            with pytest.raises((DialTimeoutError, WireError)):
+                await fetch(pool, b"POST", b"/", body=b"x", timeout_seconds=60)
+
+        await all_at_once(50, one)
+        assert trio.current_time() - began < 10
         assert (pool.in_flight, pool.open_connections) == (0, 0)
         nursery.cancel_scope.cancel()
