@@ -52,7 +52,7 @@ async def drive(
                 for one in targets
             ]
             test = LoadTest(aims, concurrency=connections, relays_per_second=rate)
-            await test.run(iter(corpus), is_over=lambda: False)
+            await test.run(corpus, count, is_over=lambda: False)
     finally:
         corpus.close()
     return test.results

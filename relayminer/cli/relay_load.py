@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -22,6 +21,7 @@ from relayminer.gateway.simulated import FRESH_SECONDS
 
 if TYPE_CHECKING:
     from relayminer.gateway.chain import GatewayChain, OpenSession
+    from relayminer.gateway.corpus import Corpus
     from relayminer.gateway.modes import Dialer
 
 _LOOK_SECONDS: Final = 1.0
@@ -97,14 +97,14 @@ class _Run:
                 relays_per_second=options.rps,
             )
             test.results = self.results
-            return await self._send(test, islice(corpus, count), session, chain)
+            return await self._send(test, corpus, session, chain)
         finally:
             corpus.close()
 
     async def _send(
         self,
         test: LoadTest,
-        requests: islice[bytes],
+        corpus: Corpus,
         session: OpenSession,
         chain: GatewayChain | None,
     ) -> int:
@@ -113,7 +113,7 @@ class _Run:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._show)
             nursery.start_soon(self._watch, clock, session, chain)
-            sent = await test.run(requests, is_over=lambda: clock.is_over)
+            sent = await test.run(corpus, corpus.count, is_over=lambda: clock.is_over)
             nursery.cancel_scope.cancel()
         return sent
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -132,18 +133,23 @@ class LoadTest:
         self._idle: list[deque[Line]] = [deque() for _ in aims]
         self.results = Results()
 
-    async def run(self, requests: Iterable[bytes], *, is_over: Callable[[], bool]) -> int:
-        """Send `requests` until there are no more, or `is_over`; how many were sent.
+    async def run(
+        self, requests: Iterable[bytes], count: int, *, is_over: Callable[[], bool]
+    ) -> int:
+        """Send `count` requests, or as many as there is time for until `is_over`.
 
         Lines are opened before the clock starts. What is in flight at the end is waited for.
+
+        Returns:
+            How many were sent.
         """
         await self._open_lines()
-        numbered = self._until(requests, is_over)
+        numbered = self._until(islice(requests, count), is_over)
         before = self.results.sent
         began = self._clock()
         try:
             if self._rate:
-                await self._at_rate(numbered, began)
+                await self._at_rate(numbered, count, began, is_over)
             else:
                 await self._as_answered(numbered)
         finally:
@@ -188,23 +194,33 @@ class LoadTest:
             for _ in range(self._concurrency):
                 nursery.start_soon(work)
 
-    async def _at_rate(self, numbered: Iterator[tuple[int, bytes]], began: float) -> None:
+    async def _at_rate(
+        self,
+        numbered: Iterator[tuple[int, bytes]],
+        count: int,
+        began: float,
+        is_over: Callable[[], bool],
+    ) -> None:
         """Due relays wait for one of `concurrency` workers, and their latency grows meanwhile."""
-        give, take = trio.open_memory_channel[tuple[int, bytes, float]](math.inf)
+        # Only the times wait: a request is read when it is sent.
+        give, take = trio.open_memory_channel[float](math.inf)
 
         async def work() -> None:
-            async for number, request, due in take:
-                await self._send(number, request, due)
+            async for due in take:
+                for number, request in islice(numbered, 1):
+                    await self._send(number, request, due)
 
         async with trio.open_nursery() as nursery:
             for _ in range(self._concurrency):
                 nursery.start_soon(work)
             with Alarm() as alarm, give:
-                for number, request in numbered:
+                for number in range(count):
                     due = began + number / self._rate
                     # Also when it is late: answers must be heard between two dispatches.
                     await alarm.sleep(due - self._clock())
-                    give.send_nowait((number, request, due))
+                    if is_over():
+                        break
+                    give.send_nowait(due)
 
     async def _send(self, number: int, request: bytes, since: float) -> None:
         place = number % len(self._aims)

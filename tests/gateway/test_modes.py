@@ -269,7 +269,7 @@ async def loaded(b: Bench, mode: Mode, count: int, **more: Any) -> Results:
     try:
         async with dialer() as dial:
             test = LoadTest([one.aim(dial)], **more)
-            await test.run(iter(corpus), is_over=lambda: False)
+            await test.run(corpus, count, is_over=lambda: False)
     finally:
         corpus.close()
     return test.results

@@ -210,7 +210,7 @@ async def test_latency_counts_from_the_moment_a_relay_is_due(autojump_clock: obj
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_release_after, slow, 1.0)
-        await test.run([b"x"] * 5, is_over=lambda: False)
+        await test.run([b"x"] * 5, 5, is_over=lambda: False)
     latencies = test.results.latencies
     assert latencies.count == 5
     # Due at 0, 0.2, 0.4, 0.6 and 0.8 seconds; answered at 1.
@@ -239,7 +239,7 @@ async def test_failures_are_counted_by_their_words() -> None:
         return opened[-1]
 
     test = LoadTest([Aim(supplier="s", open=open_line, judge=lambda _: "")], concurrency=1)
-    assert await test.run([b"x"] * 3, is_over=lambda: False) == 3
+    assert await test.run([b"x"] * 3, 3, is_over=lambda: False) == 3
     assert test.results.errors == {"HTTP 500: no": 3}
     assert (test.results.sent, test.results.good, len(opened)) == (3, 0, 3)
     assert test.results.success_percent == 0.0
