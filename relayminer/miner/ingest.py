@@ -99,6 +99,7 @@ class Ingest:
         self._pulse = pulse
         await self._store.ensure_log()
         await self._recover(idle_seconds=0.0)
+        await self._catch_up()
         while True:
             item: Sequence[LogEntry] | Drain | None = None
             pulse.idle()
@@ -160,6 +161,18 @@ class Ingest:
             # Less than was asked for is all there was; under load the next read is never empty.
             more = len(entries) >= count
         return complete
+
+    async def _catch_up(self) -> None:
+        """Process a batch of what is new: the process's blocking reader looks here a little later."""
+        complete = False
+        try:
+            async with self._appetite.recoveries:
+                entries = await self._store.read_new(self._count)
+                complete = await self._process(entries, again=True)
+        except StateError as error:
+            _log.warning("the log cannot be read", supplier=self.supplier, error=str(error))
+        if not complete:
+            self._recover_at = min(self._recover_at, trio.current_time() + RETRY_SECONDS[0])
 
     async def _own_pending(self) -> bool:
         """Process entries that were delivered to us and not acknowledged."""
