@@ -163,7 +163,7 @@ class Ingest:
         return complete
 
     async def _catch_up(self) -> None:
-        """Process a batch of what is new: the process's blocking reader looks here a little later."""
+        """Process a batch of what is new; the blocking reader looks here a little later."""
         complete = False
         try:
             async with self._appetite.recoveries:
