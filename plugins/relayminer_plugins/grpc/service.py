@@ -109,6 +109,8 @@ class Call:
             if is_last:
                 return None
             self._stream.let_go()
+            # Nothing of them is kept while the client thinks.
+            del message, call, answer
             patience_seconds = limits.idle_timeout_seconds
         if not self._began:
             raise not_received("EOF")
