@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from relayminer.cli.checks import check_tls
+from relayminer.config import load
 from relayminer.config.entrance import TlsSettings
 from relayminer.net.errors import WireError
 from relayminer.net.http1 import response_bytes
@@ -278,3 +279,18 @@ def test_check_looks_at_the_certificate(tmp_path: Path) -> None:
         (finding,) = check_tls(tls)
         assert (finding.result, words in finding.found) == (result, True)
     assert list(check_tls(TlsSettings())) == []
+
+
+def test_files_count_from_the_configuration(tmp_path: Path) -> None:
+    """A name without a directory is one beside the file that names it."""
+    file = tmp_path / "node.yaml"
+    file.write_text(
+        "relayer:\n  tls: {certificate: tls.crt, key: keys/tls.key, client_ca: /etc/ca.crt}\n"
+        "  services:\n    eth:\n      backends:\n"
+        "        jsonrpc: {url: 'https://node', tls: {ca_file: ca.pem}}\n"
+    )
+    relayer = load(file).relayer
+    tls = relayer.tls
+    assert (tls.certificate, tls.key) == (tmp_path / "tls.crt", tmp_path / "keys/tls.key")
+    assert str(tls.client_ca) == "/etc/ca.crt"
+    assert relayer.services["eth"].backends["jsonrpc"].tls.ca_file == tmp_path / "ca.pem"

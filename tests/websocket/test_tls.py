@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from relayminer.config.traffic import BackendTlsSettings
 from relayminer.net.tls import server_context
 from relayminer.testing.certificates import Authority
 from tests.websocket.kit import Node, ask, configure, connect, refusal, websocket_bench
@@ -107,4 +108,26 @@ async def test_a_node_that_nobody_vouches_for_is_503(redis_url: str, tmp_path: P
         async with websocket_bench(redis_url, configure=secure) as b:
             status, _ = await refusal(b)
             assert status == 503
+        nursery.cancel_scope.cancel()
+
+
+async def test_whom_a_node_is_believed_to_be(redis_url: str, tmp_path: Path) -> None:
+    """By the authority and the name that the settings say."""
+    authority = Authority(tmp_path)
+    node = authority.issue("node", "node.example")
+    front = TlsFront(Node(), server_context(node.certificate, node.key))
+    tls = BackendTlsSettings(ca_file=authority.file, server_name="node.example")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(front.run)
+
+        def secure(_: str) -> RelayerSettings:
+            backend = {"url": f"wss://127.0.0.1:{front.port}", "tls": tls}
+            return configure("", backend=backend)
+
+        async with websocket_bench(redis_url, configure=secure) as b:
+            socket = await connect(b)
+            assert await ask(b, socket, b"x") == b"re:x"
+            await socket.close(1000, "done")
+            await socket.ended()
+            await socket.aclose()
         nursery.cancel_scope.cancel()
