@@ -97,10 +97,14 @@ class Custody:
         Raises:
             LeaseLostError, StateError: it is as it was.
         """
+        if session.beyond_repair:
+            return False
         roots = await self._store.roots(session.session_id)
         if await self._mender.restore(session, roots, root, reason):
             session.verified_root = root
             return True
+        # Leaves that are gone do not come back by the next block.
+        session.beyond_repair = True
         return False
 
     async def _sound_root(self, session: Session, roots: Roots) -> bytes:

@@ -93,6 +93,8 @@ class Session:
     """Why the trie cannot be read back; such a trie is rebuilt before anything is done with it."""
     verified_root: bytes | None = None
     """The sealed root, once the whole trie was read back and found sound."""
+    beyond_repair: bool = False
+    """Whether leaves of the sealed trie are gone, so that it cannot be brought back."""
     look: Look | None = None
     """How far the reading back has come."""
     missing: Missing | None = None
