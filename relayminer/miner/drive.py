@@ -23,6 +23,7 @@ from relayminer.miner.errors import TrieUnavailableError
 from relayminer.miner.lifecycle import Duty, SessionState, duty
 from relayminer.miner.prove import prove_group
 from relayminer.miner.reconcile import SETTLEMENT_GRACE_BLOCKS, claim_verdict, proof_verdict
+from relayminer.miner.taken_back import send_again
 from relayminer.state.errors import StateError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Driver:
         self._height = 0
         self._due = trio.Event()
         self._ledger_grew = False
+        self._was_set_back = False
 
     def is_waited_for(self) -> bool:
         """Whether there is a block that no pass has looked at."""
@@ -82,8 +84,20 @@ class Driver:
                 await self._due.wait()
                 self._due = trio.Event()
                 pulse.got_on()
+                await self._believe_again(self._height)
                 await self._drive(self._height, nursery, pulse)
                 await self._trim_ledger()
+
+    async def _believe_again(self, height: int) -> None:
+        """After a set-back of the chain, see what is left of what it had."""
+        if not self._was_set_back or self._in_hand:
+            return
+        try:
+            await send_again(self._context, height)
+        except (ChainError, StateError) as error:
+            _log.warning("not compared with the chain yet", height=height, error=str(error))
+        else:
+            self._was_set_back = False
 
     async def _trim_ledger(self) -> None:
         """Drop the oldest records after sessions have ended; what is open is among the newest."""
@@ -99,7 +113,10 @@ class Driver:
     async def _follow(self) -> None:
         with self._context.process.blocks.subscribe() as blocks:
             while True:
-                self._height = (await blocks.receive()).height
+                height = (await blocks.receive()).height
+                # Heights rise, unless the chain was set back.
+                self._was_set_back = self._was_set_back or height <= self._height
+                self._height = height
                 self._due.set()
 
     async def _drive(self, height: int, nursery: trio.Nursery, pulse: Pulse) -> None:

@@ -90,6 +90,7 @@ class TestChain:
     __test__ = False
 
     height: int = 1
+    set_backs: int = 0
     params: shared_pb2.Params = field(factory=shared_params)
     proofs: proof_pb2.Params = field(factory=proof_pb2.Params)
     sent: list[Sent] = field(factory=list)
@@ -131,6 +132,13 @@ class TestChain:
         """Commit blocks."""
         for _ in range(blocks):
             self._commit()
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def set_back(self, height: int) -> None:
+        """Go on from `height`; what was in later blocks the test takes away itself."""
+        self.height = height
+        self.set_backs += 1
         self._changed.set()
         self._changed = trio.Event()
 
@@ -247,6 +255,10 @@ class TestChain:
         """Wait until a block is committed."""
         while self.height < height or self.away:
             await self._changed.wait()
+
+    async def wait_changed(self) -> None:
+        """Wait until something is committed, or taken back."""
+        await self._changed.wait()
 
     async def submit(
         self, messages: Sequence[Message], key: SigningKey, lifetime_seconds: float

@@ -18,10 +18,14 @@ class Feed:
     def __init__(self, chain: TestChain) -> None:
         self._chain = chain
         self._seen = 0
+        self._set_backs = chain.set_backs
 
     async def receive(self) -> Block:
-        """The newest block not seen yet."""
-        await self._chain.wait_for(self._seen + 1)
+        """The newest block not seen yet; a lower one after the chain was set back."""
+        chain = self._chain
+        while chain.away or (self._set_backs == chain.set_backs and chain.height <= self._seen):
+            await chain.wait_changed()
+        self._set_backs = self._chain.set_backs
         block = self._chain.latest
         self._seen = block.height
         await trio.lowlevel.checkpoint()
