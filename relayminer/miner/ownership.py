@@ -211,20 +211,21 @@ class Ownership:
                 del self._seats[supplier]
 
     async def _sweep(self, leases: list[Lease], *, take: bool = False) -> bool:
-        try:
-            # What is taken must be known, or it would be nobody's until its time is up.
-            with trio.CancelScope(shield=take):
+        seconds = self._times.work_seconds / 2
+        reason = "no answer in time"
+        # What is taken must be known, or it would be nobody's until its time is up.
+        with trio.move_on_after(seconds, shield=take):
+            try:
                 await sweep(
-                    self._redis,
-                    leases,
-                    take=leases if take else (),
-                    timeout_seconds=self._times.work_seconds / 2,
+                    self._redis, leases, take=leases if take else (), timeout_seconds=seconds
                 )
-        except StateError as error:
-            # The deadlines decide how long this may go on.
-            _log.warning("leases not reached", leases=len(leases), error=str(error))
-            return False
-        return True
+            except StateError as error:
+                reason = str(error)
+            else:
+                return True
+        # The deadlines decide how long this may go on.
+        _log.warning("leases not reached", leases=len(leases), error=reason)
+        return False
 
     def _settle(self, nursery: trio.Nursery) -> None:
         """Begin the work whose lease was got, stop that whose lease was lost."""
