@@ -8,12 +8,25 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 import time
 import traceback
 
 from tests.histories.history import run_history
 from tests.histories.plan import plan_of
+
+HISTORY_SECONDS = 120
+"""A history that takes longer stands still: somebody works without end, and no time passes."""
+
+
+class StandsStillError(BaseException):
+    """Raised into a history that does not end."""
+
+
+def stop(*_signal: object) -> None:
+    """Break off what runs."""
+    raise StandsStillError(f"no end after {HISTORY_SECONDS} s")
 
 
 def main() -> int:
@@ -37,16 +50,20 @@ def run_many(seeds: range) -> int:
     """Run histories and say which went wrong, and how."""
     # What was imported is never garbage: collections between histories need not look at it.
     gc.freeze()
+    signal.signal(signal.SIGALRM, stop)
     failed = kills = relays = 0
     began = time.monotonic()
     for seed in seeds:
+        signal.alarm(HISTORY_SECONDS)
         try:
             outcome = run_history(plan_of(seed))
             problems = outcome.problems
             kills += outcome.kills
             relays += outcome.relays
-        except Exception:  # noqa: BLE001 - the other seeds may tell more
+        except BaseException:  # noqa: BLE001 - the other seeds may tell more
             problems = [traceback.format_exc()]
+        finally:
+            signal.alarm(0)
         if problems:
             failed += 1
             say(f"seed {seed}: " + "\n    ".join(problems))
