@@ -115,6 +115,8 @@ class Accumulator:
         poison = batch.poison
         async with self._lock:
             for info, relays in batch.sessions.items():
+                service = info.service_id
+                self._metrics.consumed.bind(self._supplier, service).value += len(relays)
                 try:
                     poison += await self._add_session(info, relays, done, result)
                 except StateError as error:
@@ -131,6 +133,7 @@ class Accumulator:
                 if done:
                     await self._store.acknowledge(done)
                     self._custody.counted(done)
+                    self._metrics.acknowledged.bind(self._supplier).value += len(done)
             except StateError as error:
                 # What was counted is durable; read again, it changes nothing.
                 result.failed += len(entries)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from relayminer.miner.lifecycle import SessionState
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from relayminer.miner.entries import SessionInfo
-    from relayminer.miner.lifecycle import SessionState
     from relayminer.miner.metrics import MinerMetrics
     from relayminer.miner.sessions import Session
     from relayminer.miner.store import SupplierStore
@@ -77,6 +78,8 @@ class SessionBook:
     async def open(self, info: SessionInfo) -> Session:
         """The session `info` speaks of, written to the store if it was not there."""
         session = await self._store.create_session(info)
+        if info.session_id not in self._sessions:
+            self._metrics.sessions_created.bind(self._supplier, info.service_id).value += 1
         self._sessions[info.session_id] = session
         return session
 
@@ -92,7 +95,12 @@ class SessionBook:
             return
         await self._store.set_state(session, state)
         session.state = state
-        self._metrics.transitions.bind(self._supplier, before.value, state.value).value += 1
+        metrics, service = self._metrics, session.info.service_id
+        metrics.transitions.bind(self._supplier, service, before.value, state.value).value += 1
+        if state is SessionState.PROVED:
+            metrics.sessions_proved.bind(self._supplier, service).value += 1
+        elif state is SessionState.PROBABILISTIC_PROVED:
+            metrics.sessions_unproved.bind(self._supplier, service).value += 1
         _log.info(
             "session changed",
             supplier=self._supplier,

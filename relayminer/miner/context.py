@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from relayminer.miner.known import KnownEntities
     from relayminer.miner.metrics import MinerMetrics
     from relayminer.miner.shadow import Comparison
+    from relayminer.miner.standing import Standing
     from relayminer.miner.store import SupplierStore
     from relayminer.miner.tries import OpenTries
     from relayminer.miner.witness import Witness
@@ -45,6 +46,7 @@ class ProcessContext:
     watchdog: Watchdog
     witness: Witness
     known: KnownEntities
+    standing: Standing
     may_send: Callable[[str], bool]
     """Whether transactions may be sent for a supplier: not for one that is not staked."""
     settled_through: Callable[[str], int]

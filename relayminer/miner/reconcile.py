@@ -37,6 +37,7 @@ _log = structlog.get_logger("relayminer.miner.reconcile")
 
 async def claim_included(context: SupplierContext, session: Session, height: int) -> None:
     """The chain holds our claim: believe it, and stop sending."""
+    claimed = await reward_or_zero(context, session, height)
     await context.store.append_records(
         [
             record(
@@ -45,6 +46,7 @@ async def claim_included(context: SupplierContext, session: Session, height: int
                 height=height,
                 relays=session.relay_count,
                 compute_units=session.compute_units,
+                claimed_upokt=claimed,
                 tx_hash=session.claim_tx_hash,
             )
         ]
@@ -56,8 +58,19 @@ async def claim_included(context: SupplierContext, session: Session, height: int
 
 async def proof_validated(context: SupplierContext, session: Session, height: int) -> None:
     """The chain has checked the proof and found it good."""
+    claimed = await reward_or_zero(context, session, height)
     await context.store.append_records(
-        [record(Step.PROOF_VALIDATED, session.info, height=height, tx_hash=session.proof_tx_hash)]
+        [
+            record(
+                Step.PROOF_VALIDATED,
+                session.info,
+                height=height,
+                relays=session.relay_count,
+                compute_units=session.compute_units,
+                claimed_upokt=claimed,
+                tx_hash=session.proof_tx_hash,
+            )
+        ]
     )
     await _finish(context, session, Phase.PROOF, height)
     await context.book.move(session, SessionState.PROVED, "the proof is valid")

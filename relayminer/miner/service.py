@@ -14,9 +14,11 @@ from relayminer.miner.feed import Feed
 from relayminer.miner.known import KnownEntities
 from relayminer.miner.logs import open_logs
 from relayminer.miner.metrics import MinerMetrics
+from relayminer.miner.money import MoneyMetrics
 from relayminer.miner.ownership import Ownership, Times
 from relayminer.miner.registry import Registry
 from relayminer.miner.settle import Settlement
+from relayminer.miner.standing import Standing, StandingMetrics
 from relayminer.miner.store import Stores, SupplierStore
 from relayminer.miner.supplier import run_supplier
 from relayminer.miner.tries import OpenTries
@@ -100,6 +102,8 @@ class MinerService:
         self._now = now
         self._watchdog = watchdog or Watchdog(metrics)
         miner_metrics = MinerMetrics(metrics)
+        self._money = MoneyMetrics(metrics)
+        self._standing = Standing(StandingMetrics(metrics), blocks)
         self._settlement = Settlement(blocks, miner_metrics)
         self._states = SupplierStates(redis, names, now_seconds=now)
         self._register = SupplierRegistry(redis, names, now_seconds=now)
@@ -128,6 +132,7 @@ class MinerService:
             watchdog=self._watchdog,
             witness=Witness(witness_file, f"{settings.redis.url} {names.base}"),
             known=KnownEntities(redis, names),
+            standing=self._standing,
             may_send=self._registry.may_send,
             settled_through=self._settlement.through,
             shadow=shadow,
@@ -179,6 +184,7 @@ class MinerService:
         # A node may not have a block's events for a while; running the loop again is no remedy.
         yield "settlement", settlement.run, SETTLEMENT_SECONDS, settlement.is_waited_for
         yield "registry", self._registry.run, LOOP_SECONDS, None
+        yield "standing", self._standing.run, LOOP_SECONDS, None
         yield "witness", self._process.witness.run, LOOP_SECONDS, None
         yield "ownership", self._ownership.run, LOOP_SECONDS + settings.lease_ttl_seconds, None
 
@@ -207,6 +213,7 @@ class MinerService:
             ),
             settled_heights_key=names.settled_heights_key,
             now=self._now,
+            count=self._money.count,
         )
 
     async def _work(self, tenure: Tenure) -> None:

@@ -175,14 +175,10 @@ class Settlement:
             case ClaimSettled():
                 amount = event.settled_upokt
                 self._metrics.settled_upokt.bind(supplier.address, service).value += amount
-            case ClaimExpired():
-                reason = tokenomics_pb2.ClaimExpirationReason.Name(event.expiration_reason)
-                family = self._metrics.expired_upokt
-                family.bind(supplier.address, service, reason).value += event.claimed_upokt
             case SupplierSlashed():
                 amount = event.penalty_upokt
                 self._metrics.slashed_upokt.bind(supplier.address, service).value += amount
-            case ClaimDiscarded() | ApplicationOverserviced():
+            case ClaimExpired() | ClaimDiscarded() | ApplicationOverserviced():
                 pass
         _log.info("settlement", supplier=supplier.address, height=height, step=line.step.value)
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from relayminer.state.gateway import Redis
     from relayminer.state.leases import Lease
     from relayminer.state.ledger import Ledger, LedgerRecord
-    from relayminer.state.log_reader import LogEntry
+    from relayminer.state.log_reader import Backlog, LogEntry
     from relayminer.state.meter import MeterStore
     from relayminer.state.names import KeyNames
     from relayminer.state.rebroadcast import RebroadcastStore
@@ -78,6 +78,8 @@ class Stores:
     """Hash of supplier to the last block whose settlement events were recorded."""
     now: Callable[[], float]
     """Unix seconds, for records that people read."""
+    count: Callable[[str, Record], None]
+    """Told of every line that is new in a supplier's ledger."""
 
 
 class SupplierStore:
@@ -110,6 +112,10 @@ class SupplierStore:
             raise LeaseLostError(str(error)) from error
 
     # The relay log.
+
+    async def backlog(self) -> Backlog:
+        """How much waits in the log."""
+        return await self._stores.logs.reader.backlog(self._supplier)
 
     async def ensure_log(self) -> None:
         """Make sure that the log can be read as a group."""
@@ -376,9 +382,14 @@ class SupplierStore:
     async def append_records(self, records: Sequence[Record]) -> int:
         """Append to the ledger what it does not say yet; returns how many were new."""
         moment = int(self._stores.now())
-        return await self._stores.ledger.append(
+        added = await self._stores.ledger.append(
             self._supplier, [(one.id, ledger_json(one, moment)) for one in records]
         )
+        if added == len(records):
+            # Only intents come several at a time, and they move no sum.
+            for one in records:
+                self._stores.count(self._supplier, one)
+        return added
 
     async def newest_records(self, count: int) -> Sequence[LedgerRecord]:
         """The newest records of the ledger, the newest first."""

@@ -87,6 +87,7 @@ async def run_supplier(
     context = SupplierContext(process, supplier, key, store, book, accumulator, ingest, fees)
     driver = Driver(context)
     feed.add(ingest)
+    process.standing.add(context)
     _log.info("supplier resumed", supplier=supplier, sessions=sum(1 for _ in book))
     try:
         async with trio.open_nursery() as nursery:
@@ -114,6 +115,7 @@ async def run_supplier(
     finally:
         feed.remove(ingest)
         settlement.remove(context)
+        process.standing.remove(context)
         process.tries.drop_supplier(supplier)
 
 

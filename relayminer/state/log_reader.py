@@ -57,6 +57,8 @@ class Backlog:
 
     entries: int
     pending: int
+    oldest_unix_ms: int = 0
+    """When the oldest of them was logged; 0 without one."""
 
 
 class LogReader:
@@ -239,8 +241,13 @@ class LogReader:
         except StoreReplyError as error:
             if error.code != "NOGROUP":
                 raise
-            return Backlog(int(length), 0)
-        return Backlog(int(length), int(summary[0]))
+            summary = [0, None]
+        first = summary[1]
+        if first is None and int(length):
+            entries = await self._redis.command("XRANGE", key, "-", "+", "COUNT", 1)
+            first = entries[0][0] if entries else None
+        oldest = int(first.partition(b"-")[0]) if first is not None else 0
+        return Backlog(int(length), int(summary[0]), oldest)
 
     async def trim(self, supplier: str, *, older_than_unix_ms: int) -> int:
         """Drops entries older than a moment, read or not; returns how many. For an operator."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from attrs import frozen
 from prometheus_client import (
     CollectorRegistry,
     GCCollector,
@@ -28,7 +30,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from relayminer.telemetry.errors import TelemetryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 LATENCY_SECONDS = (
     *(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -87,7 +89,24 @@ class Histogram:
         return out
 
 
+@frozen
+class Described:
+    """What there is to know of a metric.
+
+    Attributes:
+        name: as the exposition has it; of a histogram without `_bucket`, `_sum`, `_count`.
+        kind: counter, gauge or histogram.
+    """
+
+    name: str
+    kind: str
+    labels: Labels
+    text: str
+
+
 class _Family:
+    kind = ""
+
     def __init__(self, name: str, text: str, labels: Labels) -> None:
         self.name = name
         self.text = text
@@ -96,6 +115,11 @@ class _Family:
     def metric(self) -> Metric:
         """The exposition form."""
         raise TelemetryError(f"metric {self.name} has no form")
+
+    def described(self) -> Described:
+        """Its line of the table of metrics."""
+        suffix = "_total" if self.kind == "counter" else ""
+        return Described(self.name + suffix, self.kind, self.labels, self.text)
 
 
 class _Children(_Family):
@@ -113,6 +137,8 @@ class _Children(_Family):
 class CounterFamily(_Children):
     """A counter per combination of labels."""
 
+    kind = "counter"
+
     def __init__(self, name: str, text: str, labels: Labels) -> None:
         super().__init__(name, text, labels)
         self._known: dict[Labels, Counter] = {}
@@ -128,18 +154,29 @@ class CounterFamily(_Children):
 
     def metric(self) -> Metric:
         """The exposition form."""
-        family = CounterMetricFamily(self.name, self.text, labels=self.labels)
+        return self.metric_as(self.name, self.labels)
+
+    def metric_as(self, name: str, labels: Labels) -> Metric:
+        """The exposition form under another name, its labels in the same order."""
+        family = CounterMetricFamily(name, self.text, labels=labels)
         for values, child in self._known.items():
             family.add_metric(values, child.value)
         return family
 
 
 class GaugeFamily(_Children):
-    """A gauge per combination of labels."""
+    """A gauge per combination of labels.
+
+    Attributes:
+        read_all: instead of children: says all values when somebody scrapes, by label values.
+    """
+
+    kind = "gauge"
 
     def __init__(self, name: str, text: str, labels: Labels) -> None:
         super().__init__(name, text, labels)
         self._known: dict[Labels, Gauge] = {}
+        self.read_all: Callable[[], Mapping[Labels, float]] | None = None
 
     def bind(self, *values: str) -> Gauge:
         """The gauge of these label values."""
@@ -148,6 +185,9 @@ class GaugeFamily(_Children):
     def metric(self) -> Metric:
         """The exposition form."""
         family = GaugeMetricFamily(self.name, self.text, labels=self.labels)
+        if self.read_all is not None:
+            for values, value in islice(self.read_all().items(), _MAX_CHILDREN):
+                family.add_metric(values, value)
         for values, child in self._known.items():
             family.add_metric(values, child.value if child.read is None else child.read())
         return family
@@ -155,6 +195,8 @@ class GaugeFamily(_Children):
 
 class HistogramFamily(_Children):
     """A histogram per combination of labels."""
+
+    kind = "histogram"
 
     def __init__(self, name: str, text: str, labels: Labels, bounds: Sequence[float]) -> None:
         super().__init__(name, text, labels)
@@ -171,6 +213,20 @@ class HistogramFamily(_Children):
         for values, child in self._known.items():
             family.add_metric(values, buckets=child.buckets(), sum_value=child.total)
         return family
+
+
+class _Alias(_Family):
+    """The counters of a family under a second name, for dashboards that know that one."""
+
+    kind = "counter"
+
+    def __init__(self, name: str, labels: Labels, family: CounterFamily) -> None:
+        super().__init__(name, family.text, labels)
+        self._family = family
+
+    def metric(self) -> Metric:
+        """The exposition form."""
+        return self._family.metric_as(self.name, self.labels)
 
 
 class Metrics:
@@ -203,6 +259,20 @@ class Metrics:
     ) -> HistogramFamily:
         """Declare a histogram with upper bounds `bounds`."""
         return self._declare(HistogramFamily(name, text, labels, bounds))
+
+    def alias(self, name: str, labels: Labels, family: CounterFamily) -> None:
+        """Show `family` also as `name`; `labels` are the names of its labels there, in order.
+
+        Raises:
+            TelemetryError: not as many labels as `family` has.
+        """
+        if len(labels) != len(family.labels):
+            raise TelemetryError(f"metric {family.name} has labels {family.labels}, not {labels}")
+        self._declare(_Alias(name, labels, family))
+
+    def table(self) -> list[Described]:
+        """Every metric that was declared, by name."""
+        return sorted((one.described() for one in self._families.values()), key=lambda d: d.name)
 
     def _declare(self, family: Child) -> Child:
         if not isinstance(family, _Family):

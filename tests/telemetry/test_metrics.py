@@ -16,7 +16,7 @@ from relayminer.telemetry.control import ControlPlane
 from relayminer.telemetry.errors import TelemetryError
 from relayminer.telemetry.health import Health
 from relayminer.telemetry.logs import set_up_logs
-from relayminer.telemetry.metrics import OVERFLOW, Metrics
+from relayminer.telemetry.metrics import OVERFLOW, Described, Metrics
 
 
 def test_the_page_has_what_was_counted() -> None:
@@ -56,6 +56,40 @@ def test_mistakes_in_declarations_are_errors() -> None:
         metrics.gauge("x", "x")
     with pytest.raises(TelemetryError, match="has labels"):
         family.bind("one", "two")
+
+
+def test_a_gauge_of_many_values_forgets_what_is_gone() -> None:
+    """Values that are asked for at the scrape leave no series behind."""
+    metrics = Metrics()
+    values: dict[tuple[str, ...], float] = {("a",): 1.0, ("b",): 2.0}
+    metrics.gauge("lag", "x", ("supplier",)).read_all = lambda: values
+    assert b'lag{supplier="b"} 2.0' in metrics.page()
+    del values["b",]
+    assert b'supplier="b"' not in metrics.page()
+
+
+def test_a_counter_has_a_second_name() -> None:
+    """What one counter says is on the page under both names, each with its labels."""
+    metrics = Metrics()
+    family = metrics.counter("one", "x", ("a", "b"))
+    metrics.alias("two", ("c", "d"), family)
+    family.bind("1", "2").value += 3
+    page = metrics.page()
+    assert b'one_total{a="1",b="2"} 3.0' in page
+    assert b'two_total{c="1",d="2"} 3.0' in page
+    with pytest.raises(TelemetryError, match="has labels"):
+        metrics.alias("three", ("c",), family)
+
+
+def test_the_table_says_what_was_declared() -> None:
+    """Names as the exposition has them, by name, with kind, labels and meaning."""
+    metrics = Metrics()
+    metrics.histogram("b_seconds", "how long", ("x",))
+    metrics.counter("a", "how many")
+    assert metrics.table() == [
+        Described("a_total", "counter", (), "how many"),
+        Described("b_seconds", "histogram", ("x",), "how long"),
+    ]
 
 
 def test_health_collects_problems() -> None:
