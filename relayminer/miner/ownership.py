@@ -176,12 +176,15 @@ class Ownership:
     async def _look(self, nursery: trio.Nursery) -> None:
         self._furnish()
         leases = [seat.lease for seat in self._seats.values()]
-        seen = await self._sweep(leases)
-        self._settle(nursery)
+        seen = False
+        # Side by side: a store that is slow makes renewals late enough.
+        async with trio.open_nursery() as both:
+            both.start_soon(self._meet)
+            seen = await self._sweep(leases)
+            self._settle(nursery)
         self._note_free(seen=seen)
         if not seen:
             return
-        await self._meet()
         do = self._plan()
         if do.take:
             taken = [self._seats[supplier].lease for supplier in do.take]

@@ -67,7 +67,7 @@ async def commands_of_a_life(url: str) -> int:
 async def die_at(url: str, command: int, *, after: bool) -> None:
     """A history in which the miner dies at a command and another one takes over."""
     async with rig(url) as mine:
-        mine.settings = attrs.evolve(mine.settings, lease_ttl_seconds=0.4)
+        mine.settings = attrs.evolve(mine.settings, lease_ttl_seconds=0.8)
         async with mine.mortal() as redis:
             redis.arm(command, after=after)
             await play_until_death(mine, redis)
