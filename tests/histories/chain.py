@@ -20,6 +20,7 @@ from relayminer.chain.errors import (
 from relayminer.protocol.events import CLAIM_SETTLED
 from relayminer.protocol.pb import proof_pb2
 from relayminer.protocol.reward import root_count
+from tests.histories.process import HEALING_SECONDS
 from tests.miner.chain import TestChain
 
 if TYPE_CHECKING:
@@ -169,13 +170,13 @@ class NodeView:
             if process.rng.random() < 0.5:
                 raise SimulationRefusedError("out of gas in location: ReadPerByte", None)
             raise TransactionRefusedError("sdk", 20, "mempool is full", "")
-        chain.lose = 0
         if kind == "slow":
             receipt = await self._slowly(messages, key, lifetime_seconds)
         else:
             chain.note(messages, chain.height)
-            chain.lose = int(kind == "evicted")
             receipt = await chain.submit(messages, key, lifetime_seconds)
+        if kind == "evicted":
+            chain.mempool.pop()
         if kind == "late":
             chain.hold_back(process.rng.randint(1, 3))
         if kind == "dies":
@@ -194,7 +195,10 @@ class NodeView:
         answers: list[outcome.Outcome[Receipt]] = []
 
         async def travel() -> None:
-            await trio.sleep(process.rng.uniform(0.1, process.sky.weather.longest_pause_seconds))
+            seconds = process.rng.uniform(0.1, process.sky.weather.longest_pause_seconds)
+            arrives_at = trio.current_time() + seconds
+            while process.sky.rough and trio.current_time() < arrives_at:  # noqa: ASYNC110 - weather
+                await trio.sleep(HEALING_SECONDS)
             chain.note(messages, chain.height)
             answers.append(await outcome.acapture(chain.submit, messages, key, lifetime_seconds))
             arrived.set()
