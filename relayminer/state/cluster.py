@@ -160,7 +160,8 @@ class Cluster:
         if _word(command[0]) in ON_EVERY_NODE:
             packed = pack(command)
             replies = [
-                await link.submit(packed, 1, deadline - trio.current_time()) for link in self.links
+                await link.submit(packed, 1, max(0.0, deadline - trio.current_time()))
+                for link in self.links
             ]
             if not replies:
                 raise StoreAwayError(f"{self._location} is away: {self._reason}")
@@ -189,7 +190,8 @@ class Cluster:
 
         async def send(link: Link, part: Sequence[int]) -> None:
             packed = b"".join([pack(commands[at]) for at in part])
-            found = await link.submit(packed, len(part), deadline - trio.current_time())
+            left = max(0.0, deadline - trio.current_time())
+            found = await link.submit(packed, len(part), left)
             for at, reply in zip(part, [found] if len(part) == 1 else found, strict=True):
                 replies[at] = reply
 

@@ -31,7 +31,7 @@ from relayminer.state.scripting import chunks
 from relayminer.state.subscription import Subscription, open_subscription
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
     from relayminer.state.scripting import Script
     from relayminer.state.target import Target
@@ -283,8 +283,11 @@ class Redis:
     def _links(self) -> Sequence[Link]:
         return (self._link,) if self._cluster is None else self._cluster.links
 
-    async def _submit(self, packed: bytes, expected: int, timeout_seconds: float | None) -> Any:
-        return await self._link.submit(packed, expected, timeout_seconds)
+    def _submit(
+        self, packed: bytes, expected: int, timeout_seconds: float | None
+    ) -> Awaitable[Any]:
+        # No coroutine of its own: it is on the path of every relay.
+        return self._link.submit(packed, expected, timeout_seconds)
 
     async def _again(
         self,
