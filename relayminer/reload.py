@@ -127,6 +127,10 @@ class Reloader:
             "relayminer_config_in_force", "0 while the files hold a configuration that was refused"
         ).bind()
         self._in_force.value = 1.0
+        self._loads = metrics.counter("ha_keys_reloads", "Times that keys were read again").bind()
+        self._changes = metrics.counter(
+            "ha_keys_changes", "Keys that came or went while running", ("type",)
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watch until cancelled."""
@@ -180,6 +184,9 @@ class Reloader:
         # Nothing below waits or fails: no relay sees half of it.
         before, old_keys = self._settings, self._keys.addresses
         self._keys.replace(keys)
+        self._loads.value += 1
+        self._changes.bind("added").value += len(set(keys) - set(old_keys))
+        self._changes.bind("removed").value += len(set(old_keys) - set(keys))
         if self._relayer is not None and backends is not None and tls is not None:
             self._relayer.backends.replace(backends)
             self._relayer.entrance.replace(tls)

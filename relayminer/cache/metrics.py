@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from relayminer.telemetry.metrics import Counter, Gauge, Metrics
+    from relayminer.telemetry.metrics import Counter, Gauge, Histogram, Metrics
+
+_LATENCY_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 
 
 @frozen
@@ -22,6 +24,8 @@ class OneCacheMetrics:
     chain_errors: Counter
     stale: Counter
     oldest: Gauge
+    store_seconds: Histogram
+    chain_seconds: Histogram
 
 
 class CacheMetrics:
@@ -46,6 +50,12 @@ class CacheMetrics:
         self._stale = metrics.counter(
             "ha_cache_stale", "Old values served because the chain was away", ("cache_type",)
         )
+        self._latency = metrics.histogram(
+            "ha_cache_get_latency_seconds",
+            "Values that memory had not, by who had them: l2 the store, l3 the chain",
+            ("cache_type", "level"),
+            _LATENCY_SECONDS,
+        )
         self._oldest = metrics.gauge(
             "ha_cache_oldest_seconds",
             "Age of the value that is in memory for longest",
@@ -63,6 +73,8 @@ class CacheMetrics:
             self._query_errors.bind(cache_type),
             self._stale.bind(cache_type),
             self._oldest.bind(cache_type),
+            self._latency.bind(cache_type, "l2"),
+            self._latency.bind(cache_type, "l3"),
         )
 
 

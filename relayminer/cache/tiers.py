@@ -176,12 +176,15 @@ class Cache(Generic[Key, Value]):
 
     async def _fly(self, key: Key) -> Value:
         flight = self._flights[key] = _Flight()
+        began = self._clock()
         try:
             found = await self._read(key)
             if found is not None:
                 value, age_seconds = found
+                self._metrics.store_seconds.observe(self._clock() - began)
             else:
                 value, age_seconds = await self._load(key), 0.0
+                self._metrics.chain_seconds.observe(self._clock() - began)
             if not flight.outdated:
                 self.put(key, value, age_seconds)
             if found is None:

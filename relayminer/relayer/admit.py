@@ -196,6 +196,7 @@ class Admission:
             InvalidRelayError: 403.
             RefusedError: 503 when what must be known cannot be.
         """
+        began = trio.current_time()
         context = self._book.find(relay.session_id)
         if context is not None and _same_header(context, relay):
             check_timing(context.end_height, context.grace_end_height, relay.arrival_height)
@@ -216,6 +217,7 @@ class Admission:
         else:
             context = await self._meet(relay)
         relay.context = context
+        relay.route.metrics.validation_latency.observe(trio.current_time() - began)
         return context
 
     def check_known(self, relay: Relay) -> None:

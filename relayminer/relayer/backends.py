@@ -18,7 +18,10 @@ from relayminer.relayer.probe import Prober
 from relayminer.relayer.routes import RouteBuilder, ServiceRoutes, pools_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from relayminer.config.settings import RelayerSettings
+    from relayminer.net.server import Server
     from relayminer.net.watchdog import Watchdog
     from relayminer.relayer.metrics import RelayerMetrics
 
@@ -55,6 +58,8 @@ class Backends:
         self._metrics = metrics
         held = self._held = HeldBytes(settings.max_answer_bytes_in_flight)
         metrics.answer_bytes.read = lambda: held.held_bytes
+        metrics.pool_in_flight.read_all = lambda: self._by_service(lambda one: one.in_flight)
+        metrics.pool_max.read_all = lambda: self._by_service(lambda one: one.max_connections)
         self._settings = settings
         self.routes: dict[str, ServiceRoutes] = {}
         self._replaced = trio.Event()
@@ -64,6 +69,17 @@ class Backends:
     def pages(self) -> dict[str, Any]:
         """What `/ready/{service}` says of the backends of every service."""
         return {service: backends_page(routes) for service, routes in self.routes.items()}
+
+    def _by_service(self, number: Callable[[Server], int]) -> dict[tuple[str, ...], float]:
+        """The sum of a number over the servers of each service."""
+        return {
+            (service,): sum(
+                number(endpoint.http)
+                for pool in pools_of({service: routes})
+                for endpoint in pool.endpoints
+            )
+            for service, routes in self.routes.items()
+        }
 
     def prepare(self, settings: RelayerSettings) -> PreparedBackends:
         """What `settings.services` comes to; services that are as before keep all their state.

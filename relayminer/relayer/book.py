@@ -6,6 +6,7 @@ through them the chain, happens once per session (and once a minute for its ring
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import trio
@@ -78,6 +79,13 @@ class SessionBook:
         self._limit = LookupLimit(lookups_per_second, lookup_burst, clock)
         self._contexts: dict[str, SessionContext] = {}
         self._vouched: dict[str, None] = {}
+        metrics.sessions_active.read_all = self._active
+
+    def _active(self) -> Counter[tuple[str, ...]]:
+        """How many sessions are charged, by supplier and service."""
+        return Counter(
+            (supplier, one.service) for one in self._contexts.values() for supplier in one.budgets
+        )
 
     def find(self, session_id: str) -> SessionContext | None:
         """The context of a session that some valid relay has vouched for."""

@@ -112,6 +112,7 @@ class RelayEngine:
         """Transports that take single HTTP requests."""
         self.draining = False
         self.in_flight = 0
+        self._inbound = metrics.inbound.bind("http1"), metrics.inbound.bind("h2c")
         metrics.in_flight.read = lambda: self.in_flight
 
     def status(self, path: str) -> RelayAnswer | None:
@@ -187,6 +188,7 @@ class RelayEngine:
             text = "relayer is at capacity"
             return self.refuse(503, text, reason="at_capacity", grpc=call.grpc)
         self.in_flight += 1
+        self._inbound[call.grpc].value += 1
         route_metrics = self._unknown
         relay = None
         try:
@@ -240,7 +242,10 @@ class RelayEngine:
         return refusal_answer(refusal)
 
     def _observe(self, call: RelayCall, relay: Relay) -> None:
-        relay.route.metrics.latency.observe(trio.current_time() - relay.arrived_at)
+        now, metrics = trio.current_time(), relay.route.metrics
+        metrics.latency.observe(now - relay.arrived_at)
+        if relay.answered_at:
+            metrics.post_backend.observe(now - relay.answered_at)
         if call.grpc:
             self._calls.answered(call, relay)
 

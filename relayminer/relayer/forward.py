@@ -102,6 +102,7 @@ class Forwarder:
     async def _measured(self, relay: Relay) -> tuple[Response | ResponseStream, int]:
         began = trio.current_time()
         route = relay.route
+        route.metrics.pre_backend.observe(began - relay.arrived_at)
         try:
             response, retries = await self._attempt(relay, route, began)
         except RefusedError as refusal:
@@ -111,7 +112,8 @@ class Forwarder:
             self._metrics.backend_latency.bind(route.service, outcome).observe(seconds)
             self._metrics.backend_requests.bind(route.service, outcome, status).value += 1
             raise
-        route.metrics.success_latency.observe(trio.current_time() - began)
+        relay.answered_at = trio.current_time()
+        route.metrics.success_latency.observe(relay.answered_at - began)
         route.metrics.answered(response.status).value += 1
         return response, retries
 

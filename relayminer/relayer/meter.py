@@ -205,6 +205,7 @@ class Meter:
 
     async def _refill(self, relay: Relay, context: SessionContext, budget: Budget) -> None:
         budget.refill = trio.Event()
+        began = self._clock()
         try:
             if self._is_away():
                 raise StoreAwayError("the store is away")
@@ -226,6 +227,7 @@ class Meter:
             if budget.left_upokt < context.cost_upokt:
                 budget.shut_until = self._clock() + REFUSED_SECONDS
         finally:
+            relay.route.metrics.meter_latency.observe(self._clock() - began)
             budget.refill.set()
             budget.refill = None
 

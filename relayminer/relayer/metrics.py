@@ -22,6 +22,7 @@ class RelayerMetrics:
         self._declare_traffic(metrics)
         self._declare_meter(metrics)
         self._declare_process(metrics)
+        self._declare_stages(metrics)
 
     def _declare_relays(self, metrics: Metrics) -> None:
         counter, histogram, p = metrics.counter, metrics.histogram, _PREFIX
@@ -39,6 +40,9 @@ class RelayerMetrics:
         )
         self.published = counter(
             p + "relays_published", "Relays written to the log", ("service_id", "supplier")
+        )
+        metrics.alias(
+            "ha_transport_redis_published", ("service_id", "supplier_addr"), self.published
         )
         self.mined = counter(
             p + "relays_mined", "Relays above difficulty and published", ("service_id",)
@@ -145,6 +149,38 @@ class RelayerMetrics:
             p + "background_relays", "Optimistic relays waiting for their checks"
         ).bind()
 
+    def _declare_stages(self, metrics: Metrics) -> None:
+        histogram, gauge, p = metrics.histogram, metrics.gauge, _PREFIX
+        mode = ("service_id", "mode")
+        self.pre_backend = histogram(
+            p + "relay_pre_backend_seconds", "Arrival to first backend attempt", _ROUTE
+        )
+        self.post_backend = histogram(
+            p + "relay_post_backend_seconds", "Backend's answer to answer ready", _ROUTE
+        )
+        self.validation_latency = histogram(
+            p + "validation_latency_seconds", "Verification of valid relays", mode
+        )
+        self.meter_latency = histogram(
+            p + "relay_meter_latency_seconds",
+            "Calls to the shared meter; most relays are charged to a lease and need none",
+            mode,
+        )
+        self.inbound = metrics.counter(
+            p + "inbound_requests_by_proto", "Relays that came over HTTP/1.1 or gRPC", ("proto",)
+        )
+        self.pool_in_flight = gauge(
+            p + "http_pool_in_flight", "Backend requests in progress", ("service_id",)
+        )
+        self.pool_max = gauge(
+            p + "http_pool_max_conns", "Connections that backends may have", ("service_id",)
+        )
+        self.sessions_active = gauge(
+            p + "relay_meter_sessions_active",
+            "Sessions that relays are charged to",
+            ("supplier", "service_id"),
+        )
+
 
 class RouteMetrics:
     """The children that relays of one service and RPC type touch."""
@@ -155,7 +191,10 @@ class RouteMetrics:
         "_rejected",
         "_served",
         "latency",
+        "meter_latency",
         "mined",
+        "post_backend",
+        "pre_backend",
         "publish_latency",
         "received",
         "request_bytes",
@@ -163,11 +202,19 @@ class RouteMetrics:
         "route",
         "skipped",
         "success_latency",
+        "validation_latency",
         "within_limit",
     )
 
-    def __init__(self, metrics: RelayerMetrics, service: str, rpc_type: str) -> None:
+    def __init__(
+        self, metrics: RelayerMetrics, service: str, rpc_type: str, *, eager: bool = True
+    ) -> None:
         self._all = metrics
+        mode = "eager" if eager else "optimistic"
+        self.pre_backend = metrics.pre_backend.bind(service, rpc_type)
+        self.post_backend = metrics.post_backend.bind(service, rpc_type)
+        self.validation_latency = metrics.validation_latency.bind(service, mode)
+        self.meter_latency = metrics.meter_latency.bind(service, mode)
         self.route = (service, rpc_type)
         self.received = metrics.received.bind(service, rpc_type)
         self.latency = metrics.latency.bind(service, rpc_type)

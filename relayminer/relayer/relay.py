@@ -108,9 +108,11 @@ class Relay:
         once: what tells its replays, where they are refused.
         endpoint: whose answer is passed on so, and `retries` before it.
         published: whether it was logged.
+        answered_at: Trio time at which the backend had answered; 0 without its answer.
     """
 
     __slots__ = (
+        "answered_at",
         "application",
         "arrival_height",
         "arrived_at",
@@ -162,6 +164,7 @@ class Relay:
         self.retries = 0
         self.once: bytes | None = None
         self.published = False
+        self.answered_at = 0.0
 
     @property
     def service(self) -> str:

@@ -170,6 +170,7 @@ class RouteBuilder:
     ) -> Route:
         common = self._settings
         timeouts = timeouts_of(common, service, settings)
+        eager = (settings.validation_mode or common.validation_mode) == EAGER
         pool = None
         fixed: Headers = []
         if backend is not None:
@@ -187,8 +188,8 @@ class RouteBuilder:
             max_message_bytes=settings.max_body_bytes or common.websocket.max_message_bytes,
             max_response_bytes=common.max_response_bytes,
             timeouts=timeouts,
-            eager=(settings.validation_mode or common.validation_mode) == EAGER,
-            metrics=RouteMetrics(self._metrics, service, rpc_type),
+            eager=eager,
+            metrics=RouteMetrics(self._metrics, service, rpc_type, eager=eager),
             hedge=hedge_of(backend) if backend is not None else None,
             has_http=pool is not None
             and all(one.url.origin.scheme not in NOT_HTTP_SCHEMES for one in pool.endpoints),
