@@ -63,7 +63,7 @@ def _table(shown: list[Shown]) -> None:
     for one in shown:
         style = "dim" if one.origin == "default" else None
         table.add_row(escape(one.key), escape(one.value), escape(one.origin), style=style)
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 @config.command(epilog="Example: relayminer config schema > relayminer.schema.json")

@@ -44,6 +44,9 @@ COMMANDS = {
     "relay": LazyCommand(
         "relayminer.cli.relay", "relay", "Send one signed relay and explain each step."
     ),
+    "redis": LazyCommand(
+        "relayminer.cli.redis", "redis", "Look into the shared state, and repair it."
+    ),
     "systemd": LazyCommand("relayminer.cli.systemd", "systemd", "Print a systemd unit."),
     "completion": LazyCommand(
         "relayminer.cli.completion", "completion", "Print what makes your shell complete."

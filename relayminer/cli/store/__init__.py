@@ -1,0 +1,1 @@
+"""`relayminer redis`: looking into the shared state, and repairing it."""
