@@ -61,6 +61,46 @@ async def run_supplier(
         LeaseLostError: somebody else owns the supplier (in an exception group).
         StateError, ChainError: the supplier cannot be resumed now.
     """
+    context = await _context_of(process, store, key)
+    supplier, ingest = context.address, context.ingest
+    driver = Driver(context)
+    feed.add(ingest)
+    process.standing.add(context)
+    _log.info("supplier resumed", supplier=supplier, sessions=sum(1 for _ in context.book))
+    try:
+        async with trio.open_nursery() as nursery:
+            watchdog = process.watchdog
+            nursery.start_soon(
+                watchdog.guard,
+                f"ingest {supplier}",
+                ingest.run,
+                INGEST_DEADLINE_SECONDS,
+                ingest.is_waited_for,
+            )
+            nursery.start_soon(
+                watchdog.guard,
+                f"drive {supplier}",
+                driver.run,
+                PASS_DEADLINE_SECONDS,
+                driver.is_waited_for,
+            )
+            # Relays are counted also while the chain is away; settlement needs it.
+            settlement.add(context, await _settled_height(process, store, context.book))
+            await tenure.wait_leaving()
+            _log.info("supplier leaves", supplier=supplier, sessions=sum(1 for _ in context.book))
+            await _until_nothing_in_flight(context, tenure)
+            nursery.cancel_scope.cancel()
+    finally:
+        feed.remove(ingest)
+        settlement.remove(context)
+        process.standing.remove(context)
+        process.tries.drop_supplier(supplier)
+
+
+async def _context_of(
+    process: ProcessContext, store: SupplierStore, key: SigningKey
+) -> SupplierContext:
+    """What is known of the supplier, as the store has it."""
     supplier = key.address
     book = SessionBook(supplier, store, process.metrics)
     await book.load()
@@ -84,39 +124,7 @@ async def run_supplier(
         take_over_seconds=process.settings.claim_idle_seconds,
     )
     fees = fees_of(await store.newest_records(RECORDS_READ))
-    context = SupplierContext(process, supplier, key, store, book, accumulator, ingest, fees)
-    driver = Driver(context)
-    feed.add(ingest)
-    process.standing.add(context)
-    _log.info("supplier resumed", supplier=supplier, sessions=sum(1 for _ in book))
-    try:
-        async with trio.open_nursery() as nursery:
-            watchdog = process.watchdog
-            nursery.start_soon(
-                watchdog.guard,
-                f"ingest {supplier}",
-                ingest.run,
-                INGEST_DEADLINE_SECONDS,
-                ingest.is_waited_for,
-            )
-            nursery.start_soon(
-                watchdog.guard,
-                f"drive {supplier}",
-                driver.run,
-                PASS_DEADLINE_SECONDS,
-                driver.is_waited_for,
-            )
-            # Relays are counted also while the chain is away; settlement needs it.
-            settlement.add(context, await _settled_height(process, store, book))
-            await tenure.wait_leaving()
-            _log.info("supplier leaves", supplier=supplier, sessions=sum(1 for _ in book))
-            await _until_nothing_in_flight(context, tenure)
-            nursery.cancel_scope.cancel()
-    finally:
-        feed.remove(ingest)
-        settlement.remove(context)
-        process.standing.remove(context)
-        process.tries.drop_supplier(supplier)
+    return SupplierContext(process, supplier, key, store, book, accumulator, ingest, fees)
 
 
 async def _until_nothing_in_flight(context: SupplierContext, tenure: Tenure) -> None:

@@ -67,6 +67,29 @@ def fitted(kind: str, path: Path, running: Devnet, store: str, **changes: Any) -
     return path
 
 
+def both_files(home: Path, running: Devnet, url: str, ports: dict[str, int]) -> tuple[Path, Path]:
+    """The relayer's and the miner's file for this machine."""
+    store = url if "://" in url else f"unix://{url}"
+    eth = yaml.safe_load(FILES["relayer"].read_text())["services"]["eth"]
+    eth["backends"]["jsonrpc"] |= {"url": running.info.backend_url, "base_path": ""}
+    eth["backends"]["jsonrpc"]["health_check"]["enabled"] = False
+    eth["validation_mode"] = "eager"
+    here = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+    relayer = fitted(
+        "relayer",
+        home / "relayer.yaml",
+        running,
+        store,
+        listen_addr=here["relays"],
+        metrics={"enabled": True, "addr": here["metrics"]},
+        health_check={"enabled": True, "addr": here["health"]},
+        services={running.info.service_ids[0]: eth},
+        simulation={"enabled": False},
+    )
+    metrics = {"enabled": True, "addr": here["mining"]}
+    return relayer, fitted("miner", home / "miner.yaml", running, store, metrics=metrics)
+
+
 async def test_both_start_from_files_that_set_every_key_and_serve(tmp_path: Path) -> None:
     """A relay is served at `listen_addr`; probes and metrics are where the files say."""
     relay_port, metrics, health, mining = (free_port() for _ in range(4))
@@ -77,30 +100,8 @@ async def test_both_start_from_files_that_set_every_key_and_serve(tmp_path: Path
         open_store(RedisSettings(), tmp_path / "store") as url,
         trio.open_nursery() as nursery,
     ):
-        store = url if "://" in url else f"unix://{url}"
-        service = running.info.service_ids[0]
-        eth = yaml.safe_load(FILES["relayer"].read_text())["services"]["eth"]
-        eth["backends"]["jsonrpc"] |= {"url": running.info.backend_url, "base_path": ""}
-        eth["backends"]["jsonrpc"]["health_check"]["enabled"] = False
-        eth["validation_mode"] = "eager"
-        relayer = fitted(
-            "relayer",
-            tmp_path / "relayer.yaml",
-            running,
-            store,
-            listen_addr=f"127.0.0.1:{relay_port}",
-            metrics={"enabled": True, "addr": f"127.0.0.1:{metrics}"},
-            health_check={"enabled": True, "addr": f"127.0.0.1:{health}"},
-            services={service: eth},
-            simulation={"enabled": False},
-        )
-        miner = fitted(
-            "miner",
-            tmp_path / "miner.yaml",
-            running,
-            store,
-            metrics={"enabled": True, "addr": f"127.0.0.1:{mining}"},
-        )
+        ports = {"relays": relay_port, "metrics": metrics, "health": health, "mining": mining}
+        relayer, miner = both_files(tmp_path, running, url, ports)
         children = [
             await start(nursery, tmp_path, "relayer", relayer),
             await start(nursery, tmp_path, "miner", miner),

@@ -72,7 +72,6 @@ class Stores:
         self.rebroadcast = RebroadcastStore(redis, NAMES)
         self.registry = SupplierRegistry(redis, NAMES)
         self.states = SupplierStates(redis, NAMES)
-        self.commits = 0
 
     async def create(self) -> None:
         """The session's record, if it is not there."""

@@ -111,6 +111,8 @@ USED_ELSEWHERE = {
     r"'(accesslog|errorlog|graceful_timeout|websocket_ping_interval)'": "hypercorn reads them",
     r"'(pytestmark|pytest_[a-z_]+)'": "pytest reads them",
     r"'format_commands'": "click calls it",
+    r"^plugins/relayminer_plugins/keys/": "found by its entry point",
+    r"attribute 'overflow'": "rich reads it",
     r"^plugins/relayminer_plugins/websocket/": "trio-websocket and wsproto call their subclasses",
     r"^plugins/relayminer_plugins/grpc/(connection|outbox|streams)": "grpclib and h2 call theirs",
     r"'(_receive_goaway_frame|MAX_CLOSED_STREAMS)'": "h2 calls or reads it",
