@@ -248,8 +248,7 @@ async def _start_services(
     launch: Launch,
 ) -> None:
     pool = _worker_pool(base, launch) if launch.workers else None
-    keys_active = base.metrics.gauge("ha_keys_supplier_keys_active", "Supplier keys in force")
-    keys_active.bind().read = lambda: len(keys)
+    keys.show(base.metrics)
     await _start_foundation(base, group, pool)
     await free_leases(base.redis, base.names, dead, keys)
     if Role.CACHE_LEADER in roles:

@@ -39,6 +39,11 @@ class LiveKeys(Mapping[str, "SigningKey"]):
     def __init__(self, keys: SupplierKeys) -> None:
         self._keys = keys
 
+    def show(self, metrics: Metrics) -> None:
+        """Show in the metrics how many there are."""
+        active = metrics.gauge("ha_keys_supplier_keys_active", "Supplier keys in force").bind()
+        active.read = lambda: len(self._keys)
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """Operator addresses, sorted."""

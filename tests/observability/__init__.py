@@ -1,0 +1,1 @@
+"""Metrics, alert rules, dashboards and notices, against a real run."""
