@@ -20,6 +20,9 @@ PREFIX = "RELAYMINER_"
 SEPARATOR = "__"
 ENVIRONMENT = "environment"
 
+_MISTYPED = 0.92
+"""How alike a name without our separator has to be to that of a setting."""
+
 
 def variable_name(key: Key) -> str:
     """The variable that sets `key`: `("redis", "url")` -> `RELAYMINER_REDIS__URL`."""
@@ -52,7 +55,8 @@ def read_environment(document: Document, environ: Mapping[str, str]) -> None:
             continue
         key = known.get(name)
         if key is None:
-            problems.append(_unknown(name, known))
+            if _is_meant_as_setting(name, known):
+                problems.append(_unknown(name, known))
             continue
         try:
             value = _value(name, environ[name])
@@ -84,6 +88,15 @@ def _value(name: str, text: str) -> object:
         reason, fix = "a mapping", "set its settings one by one"
         raise ConfigError([Problem(ENVIRONMENT, 0, name, "", reason, fix)])
     return text if value is None else value
+
+
+def _is_meant_as_setting(name: str, known: Mapping[str, object]) -> bool:
+    """Whether a name is a setting's, mistyped.
+
+    Others share the prefix: keys of `relayminer relay`, and what Kubernetes puts in the
+    environment for a service that is called relayminer.
+    """
+    return SEPARATOR in name or bool(get_close_matches(name, known, n=1, cutoff=_MISTYPED))
 
 
 def _unknown(name: str, known: Mapping[str, object]) -> Problem:

@@ -95,6 +95,7 @@ def test_the_environment_wins_over_the_file_and_the_command_line_over_both(path:
 @pytest.mark.parametrize(
     ("name", "value", "key", "fix"),
     [
+        ("RELAYMINER_REDIS_URL", "x", "RELAYMINER_REDIS_URL", "RELAYMINER_REDIS__URL"),
         ("RELAYMINER_REDIS__ULR", "x", "RELAYMINER_REDIS__ULR", "RELAYMINER_REDIS__URL"),
         ("RELAYMINER_MINER__BATCH_ENTRIES", "many", "RELAYMINER_MINER__BATCH_ENTRIES", "digits"),
         ("RELAYMINER_REDIS__URL", "ftp://x", "RELAYMINER_REDIS__URL", "redis"),
@@ -112,6 +113,16 @@ def test_a_mistake_in_the_environment_names_the_variable(
     assert problem.source == "environment"
     assert key in problem.key
     assert fix in problem.fix
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    """Keys of the load tester, and what Kubernetes sets beside a service of our name."""
+    names = (
+        *("RELAYMINER_APP_PRIV_KEY", "RELAYMINER_GATEWAY_PRIV_KEY", "RELAYMINER_SERVICE_HOST"),
+        *("RELAYMINER_SERVICE_PORT", "RELAYMINER_PORT", "RELAYMINER_PORT_8080_TCP_ADDR"),
+        *("RELAYMINER_RELAYER_PORT_8080_TCP", "RELAYMINER_BROWSER_REQUIRED"),
+    )
+    assert load(None, environ=dict.fromkeys(names, "x")) == load(None)
 
 
 def test_every_setting_outside_maps_has_one_variable() -> None:
