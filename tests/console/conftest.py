@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-REQUIRED = "RELAYMINER_BROWSER_REQUIRED"
+REQUIRED = "REQUIRE_BROWSER"
 """Set where a missing browser is a failure, as in CI."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
