@@ -100,6 +100,8 @@ class MoneyMetrics:
         facts = line.fields
         service = str(facts.get("service_id", ""))
         match line.step:
+            case Step.CLAIM_INTENT:
+                self._begin(supplier, service)
             case Step.CLAIM_INCLUDED:
                 self._claim_outcome.bind(supplier, service, FOUND).value += 1
                 self._add(
@@ -128,6 +130,14 @@ class MoneyMetrics:
                 self._expired(supplier, service, line)
             case step if step in _ONE_EACH:
                 self._by_service[_ONE_EACH[step]].bind(supplier, service).value += 1
+
+    def _begin(self, supplier: str, service: str) -> None:
+        """Show zeros before the first sums: a series that begins at a sum shows no increase."""
+        for family in self._by_service.values():
+            family.bind(supplier, service)
+        for family in self._by_status.values():
+            for status in (PROVEN, NOT_REQUIRED):
+                family.bind(supplier, service, status)
 
     def _add(self, supplier: str, service: str, **sums: int) -> None:
         for name, amount in sums.items():

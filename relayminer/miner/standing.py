@@ -85,11 +85,13 @@ class Standing:
         self._blocks = blocks
         self._now = now
         self._suppliers: dict[str, SupplierContext] = {}
+        self._joined = trio.Event()
         metrics.height.read = self._height
 
     def add(self, supplier: SupplierContext) -> None:
         """Look at a supplier from now on."""
         self._suppliers[supplier.address] = supplier
+        self._joined.set()
 
     def remove(self, supplier: SupplierContext) -> None:
         """Look no more."""
@@ -105,7 +107,9 @@ class Standing:
                 await self._look(supplier)
                 pulse.got_on()
             pulse.idle()
-            await trio.sleep(LOOK_SECONDS)
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._joined.wait()
+            self._joined = trio.Event()
 
     async def _look(self, supplier: SupplierContext) -> None:
         address = supplier.address

@@ -62,6 +62,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
                 return exposed.highest("ha_miner_driven_height") >= height
 
             wait_until(driven)
-            if exposed.samples.get(SETTLED):
+            if exposed.highest(SETTLED) > 0:
                 break
         yield Watched(node, exposed)

@@ -34,10 +34,6 @@ class Exposed:
         """The largest value of a sample, -1 without one."""
         return max((value for (one, _), value in self.values.items() if one == name), default=-1)
 
-    def label_values(self, name: str, label: str) -> set[str]:
-        """What a label of a sample ever was."""
-        return {dict(labels).get(label, "") for one, labels in self.values if one == name}
-
 
 def read_page(text: str) -> Exposed:
     """A page of the text format."""
