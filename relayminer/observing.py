@@ -8,6 +8,7 @@ from relayminer.config.document import Document
 from relayminer.config.shown import shown_settings
 from relayminer.console.overview import Sources
 from relayminer.console.service import Console
+from relayminer.insight.notify import Notifier
 from relayminer.insight.service import DebugPlane
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ async def start_observing(
         await group.start(_console(base, roles, relayer))
     if base.settings.debug.enabled:
         await group.start(_debug_plane(base, roles, keys, relayer))
+    if base.settings.notify.webhook_url:
+        await group.start(
+            Notifier(base.settings.notify, base.metrics, base.health, process=base.owner)
+        )
 
 
 def _console(base: Foundation, roles: frozenset[Role], relayer: RelayerService | None) -> Console:

@@ -14,6 +14,7 @@ from relayminer.config.console import check_console
 from relayminer.config.debug import check_debug
 from relayminer.config.document import dotted
 from relayminer.config.entrance import check_entrance
+from relayminer.config.notify import check_notify
 from relayminer.config.redis_checks import check_redis
 from relayminer.config.settings import (
     BACKEND_TYPES,
@@ -76,6 +77,7 @@ def check_settings(settings: Settings) -> Iterator[Complaint]:
     yield from check_listen(settings)
     yield from check_console(settings.console)
     yield from check_debug(settings.debug)
+    yield from check_notify(settings.notify)
     relayer = settings.relayer
     yield from check_entrance(("relayer",), relayer.tls, relayer.proxy_protocol)
     yield from check_simulation(("relayer", "simulation"), relayer.simulation, relayer.services)

@@ -10,7 +10,7 @@ MASK = "***"
 MAX_SHOWN_CHARACTERS = 80
 
 _SECRET_NAME = re.compile(
-    r"(?:password|passphrase|token|secret|private|mnemonic|authorization|api_?-?key|cookie)"
+    r"(?:password|passphrase|webhook_url|token|secret|private|mnemonic|authorization|api_?-?key|cookie)"
     r"(?!_file)",
     re.IGNORECASE,
 )
@@ -51,7 +51,7 @@ def masked_value(key: str, value: Any) -> str:
         return "{...}" if value else "{}"
     if isinstance(value, list | tuple):
         return "[...]" if value else "[]"
-    if any(_SECRET_NAME.search(part) for part in key.split(".")) or ".headers." in key:
+    if any(_SECRET_NAME.search(part) for part in key.split(".")) or ".headers." in f"{key}.":
         return MASK
     text = _LONG_HEX.sub(MASK, masked_url(str(value)))
     if len(text) > MAX_SHOWN_CHARACTERS:

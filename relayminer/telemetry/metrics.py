@@ -147,6 +147,10 @@ class CounterFamily(_Children):
         """The counter of these label values; keep it, do not look it up per relay."""
         return self._bind(self._known, values, Counter)
 
+    def values(self) -> dict[Labels, float]:
+        """What they are now, by label values."""
+        return {labels: child.value for labels, child in self._known.items()}
+
     @property
     def total(self) -> float:
         """The sum over all label values."""
@@ -185,12 +189,18 @@ class GaugeFamily(_Children):
     def metric(self) -> Metric:
         """The exposition form."""
         family = GaugeMetricFamily(self.name, self.text, labels=self.labels)
-        if self.read_all is not None:
-            for values, value in islice(self.read_all().items(), _MAX_CHILDREN):
-                family.add_metric(values, value)
-        for values, child in self._known.items():
-            family.add_metric(values, child.value if child.read is None else child.read())
+        for values, value in self.values().items():
+            family.add_metric(values, value)
         return family
+
+    def values(self) -> dict[Labels, float]:
+        """What they are now, by label values."""
+        found: dict[Labels, float] = {}
+        if self.read_all is not None:
+            found.update(islice(self.read_all().items(), _MAX_CHILDREN))
+        for labels, child in self._known.items():
+            found[labels] = child.value if child.read is None else child.read()
+        return found
 
 
 class HistogramFamily(_Children):
@@ -269,6 +279,13 @@ class Metrics:
         if len(labels) != len(family.labels):
             raise TelemetryError(f"metric {family.name} has labels {family.labels}, not {labels}")
         self._declare(_Alias(name, labels, family))
+
+    def values(self, name: str) -> dict[Labels, float]:
+        """What the counters or gauges of a family are now; empty when nobody has declared it."""
+        family = self._families.get(name)
+        if not isinstance(family, CounterFamily | GaugeFamily):
+            return {}
+        return family.values()
 
     def table(self) -> list[Described]:
         """Every metric that was declared, by name."""

@@ -9,8 +9,10 @@ import attrs
 
 from relayminer import app
 from relayminer.chain.queries import ChainQueries
+from relayminer.config.notify import NotifySettings
 from relayminer.config.settings import Settings
 from relayminer.insight.loop_delay import LoopDelay
+from relayminer.insight.notify import Notifier
 from relayminer.keys.loading import SupplierKeys
 from relayminer.miner.balances import Balances
 from relayminer.miner.service import MinerService
@@ -62,6 +64,8 @@ def _start(base: Foundation, keys: LiveKeys) -> None:
         miner=None,
         metrics=base.metrics,
     )
+    notify = NotifySettings(webhook_url="https://example.invalid/")
+    Notifier(notify, base.metrics, base.health, "a process")
     writer = LogWriter(io.StringIO(), 10)
     writer.show(base.metrics)
     writer.close()

@@ -17,6 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 OPTIONAL = {
     "relayminer_workers": "relayer.workers",
     "relayminer_worker_restarts_total": "relayer.workers",
+    "relayminer_notices_total": "notify.webhook_url",
     "relayminer_shadow_entries_copied_total": "miner.shadow",
     "relayminer_shadow_claims_total": "miner.shadow",
     "relayminer_shadow_leaves_difference": "miner.shadow",

@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "miner": PURE | SUPPORT | OUTSIDE_WORLD | {"cache"},
     "gateway": PURE | {"net"},
     "story": PURE | SUPPORT | OUTSIDE_WORLD,
-    "insight": SUPPORT,
+    "insight": SUPPORT | {"net"},
     "console": PURE | SUPPORT | OUTSIDE_WORLD | {"cache", "story"},
     "devnet": PURE | {"net", "gateway"},
     "testing": PURE
