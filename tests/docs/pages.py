@@ -44,6 +44,7 @@ def blocks(language: str) -> list[Block]:
 
 
 def commands(block: Block) -> list[str]:
-    """The command lines of a `sh` block, without their comments."""
-    lines = (line.partition(" #")[0].strip() for line in block.text.splitlines())
+    """The command lines of a `sh` block, without their comments; continued ones are one."""
+    text = re.sub(r"\s*\\\n\s*", " ", block.text)
+    lines = (line.partition(" #")[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]

@@ -42,6 +42,7 @@ BASIC = "hunter2-backend-basic"
 HEADER = "hunter2-backend-header"
 TOKEN = "hunter2-console-token"
 WRONG = "hunter2-wrong-passphrase"
+WEBHOOK = "hunter2-webhook"
 USER = "operator"
 PASSWORDS = (
     STORE,
@@ -51,6 +52,7 @@ PASSWORDS = (
     HEADER,
     TOKEN,
     WRONG,
+    WEBHOOK,
     VAULT_PASSPHRASE,
     KEYRING_PASSPHRASE,
 )
@@ -109,6 +111,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             "redis": {"url": f"redis://:{STORE}@127.0.0.1:{store}"},
             "chain": chain_section(info),
             "keys": every_source(home, info.suppliers),
+            "notify": {"webhook_url": f"http://127.0.0.1:{free_port()}/{WEBHOOK}"},
             "debug": {"enabled": True, "listen": f"127.0.0.1:{debug}"},
             "console": {
                 "enabled": True,
@@ -217,8 +220,6 @@ def test_the_console_shows_none(watched: Watched) -> None:
         "check",
         "explain pokt1 --height 3",
         "earnings",
-        "ledger export",
-        "deadletters list",
     ],
 )
 def test_commands_show_none(watched: Watched, words: str) -> None:
