@@ -66,7 +66,14 @@ def start(
         leash = Leash.parse(worker)
         control = attrs.evolve(settings.control, enabled=True, also_listen=())
         control = attrs.evolve(control, listen=f"fd://{leash.control}")
-        settings = attrs.evolve(settings, control=control)
+        # One process looks out for all of them.
+        settings = attrs.evolve(
+            settings,
+            control=control,
+            console=attrs.evolve(settings.console, enabled=False),
+            debug=attrs.evolve(settings.debug, enabled=False),
+            notify=attrs.evolve(settings.notify, webhook_url=""),
+        )
     command: list[str] = []
     if workers > 1:
         command = worker_command(worker_words)
