@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from playwright.sync_api import sync_playwright
 
 from relayminer.demo.plan import free_port
 from tests.e2e.node import Node, fetch, running_node, wait_until
@@ -35,16 +34,24 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+def chromium() -> str:
+    """The path of Debian's Chromium."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         message = "no Chromium on this machine: apt-get install chromium"
         if os.environ.get(REQUIRED):
             pytest.fail(message)
         pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """It runs, without a window."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - in its own process only
+
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
             yield browser
         finally:
