@@ -28,7 +28,8 @@ TABLE_WIDTH = 108
     "--relays-per-row",
     default=120,
     show_default=True,
-    help="Relays per supplier, service and session.",
+    help="Relays per supplier, service and session; a claim of a few would not pay its fee, and is"
+    " skipped.",
 )
 @click.option("--block-seconds", default=1.0, show_default=True, help="Seconds between blocks.")
 @click.option("--concurrency", default=12, show_default=True, help="Relays in flight.")
