@@ -146,13 +146,14 @@ class Standing:
         return sums
 
     async def _worth_upokt(self, supplier: SupplierContext, session: Session, height: int) -> int:
-        # A reward is about the sums of a root, not about its digest.
-        root = session.claimed_root or (
-            bytes(32) + session.compute_units.to_bytes(8) + session.relay_count.to_bytes(8)
-        )
         try:
+            # A reward is about the sums of a root, not about its digest.
+            root = session.claimed_root or (
+                bytes(32) + session.compute_units.to_bytes(8) + session.relay_count.to_bytes(8)
+            )
             return await reward_upokt(supplier, session.info, root, height)
-        except AmountError:
+        except (AmountError, OverflowError):
+            # A record that somebody else has spoilt.
             return 0
 
     def _height(self) -> int:
