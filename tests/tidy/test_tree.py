@@ -116,6 +116,7 @@ USED_ELSEWHERE = {
     r"^plugins/relayminer_plugins/websocket/": "trio-websocket and wsproto call their subclasses",
     r"^plugins/relayminer_plugins/grpc/(connection|outbox|streams)": "grpclib and h2 call theirs",
     r"'(_receive_goaway_frame|MAX_CLOSED_STREAMS)'": "h2 calls or reads it",
+    r"'(do_POST|log_message)'": "http.server calls its handler's methods",
     r"'__call__'": "the shape of a callback",
     r"^relayminer/relayer/simulate\.py:.*'close_code'": "for transports that speak WebSocket",
     r"^plugins/relayminer_plugins/websocket/(peer|raw|stream)\.py:.*"
