@@ -11,6 +11,7 @@ from relayminer.state.errors import UnreadableValueError
 from relayminer.state.meter import MeterStore
 from relayminer.state.sessions import SessionStore
 from relayminer.state.submissions import SubmissionStore
+from relayminer.state.suppliers import SupplierStates
 from relayminer.state.tally import TallyStore
 from relayminer.state.tries import TrieStore
 from relayminer.story.accounts import Account
@@ -121,6 +122,7 @@ class Teller:
 
     def __init__(self, redis: Redis, names: KeyNames, prices: Prices) -> None:
         self._books = Books(redis, names)
+        self._states = SupplierStates(redis, names)
         self._sessions = SessionStore(redis, names, ttl_seconds=1)
         self._tries = TrieStore(redis, names, ttl_seconds=1, session_ttl_seconds=1)
         self._submissions = SubmissionStore(redis, names, ttl_seconds=0)
@@ -145,7 +147,9 @@ class Teller:
             raise UnknownSessionError(
                 f"{wanted!r} is too short: give at least {SHORTEST_PREFIX} characters of a session"
             )
-        suppliers = await self._books.suppliers()
+        # Also those for whom nothing was ever settled.
+        registered = {one.operator_address for one in await self._states.all()}
+        suppliers = sorted(registered.union(await self._books.suppliers()))
         if supplier or height is not None:
             suppliers = [supplier or wanted]
         found: dict[tuple[str, str], Account] = {}
