@@ -23,7 +23,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--screenshots", action="store_true", help="browser tests write docs/images anew"
     )
 
-
     parser.addoption(
         "--write-docs", action="store_true", help="tests write generated documents anew"
     )
