@@ -156,6 +156,10 @@ _command("stream", "Ask for a stream and check each of its signed batches.")
 
 
 def _run(mode: str, words: dict[str, Any]) -> None:
+    from relayminer.keys.hardening import protect_process  # noqa: PLC0415 - quick --help
+
+    # It holds keys of applications and gateways.
+    protect_process()
     as_json = words.pop("as_json")
     words.pop("node_rpc")
     words.pop("chain_id")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tests.chaos.plan import ChaosOptions
 
 TIMEOUT_SECONDS = 20.0
+NOT_WAITED_FOR = "not waited for"
+"""A relay that was on its way when the load ended."""
 POLL_SECONDS = 0.15
 SERVER_ERROR = 500
 
@@ -149,7 +151,7 @@ class Load:
         signed = gateway.sign(session, supplier, jsonrpc_payload(number=number))
         # Counted before it is sent: a relay that nobody waits for any more may be served.
         key = bytes(decode(RelayRequest, signed).meta.signature)
-        self.sent[key] = Sent(supplier, row.session_id, Fate.BROKEN, "not waited for")
+        self.sent[key] = Sent(supplier, row.session_id, Fate.BROKEN, NOT_WAITED_FOR)
         record = await gateway.send(session, supplier, signed, url=url)
         status = gateway.statuses.pop(sha256(signed).digest(), SERVER_ERROR)
         fate = Fate.BROKEN if status >= SERVER_ERROR else Fate.REFUSED
