@@ -67,7 +67,7 @@ def _section(kind: type) -> dict[str, Any]:
 def _default(attribute: attrs.Attribute[Any]) -> Any:
     """What the setting is without a word in the file, if a file could say it."""
     default = attribute.default
-    if isinstance(default, attrs.Factory):  # type: ignore[arg-type] # a class at run time
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class at run time
         return None
     plain = isinstance(default, str | bool | int | float)
     return default if plain and (not isinstance(default, float) or math.isfinite(default)) else None

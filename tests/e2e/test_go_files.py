@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,36 +12,18 @@ import yaml
 
 from relayminer.config.settings import RedisSettings
 from relayminer.demo.plan import free_port
-from relayminer.devnet.options import DevnetOptions
-from relayminer.devnet.server import Devnet, run_devnet
 from relayminer.state.embedded import open_store
 from tests.cli.command import COMMAND, ENVIRONMENT
+from tests.cli.test_against_devnet import devnet
 from tests.config.test_foreign import FILES
 from tests.e2e.node import fetch, fetch_json, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from relayminer.devnet.server import Devnet
+
 pytestmark = pytest.mark.e2e
-
-
-@asynccontextmanager
-async def devnet(home: Path, relayer_port: int) -> AsyncIterator[Devnet]:
-    """A devnet in this process whose suppliers staked a relayer on `relayer_port`."""
-    options = DevnetOptions(
-        home=home,
-        block_time_seconds=0.25,
-        rpc_port=0,
-        grpc_port=0,
-        control_port=0,
-        backend_port=0,
-        with_backend=True,
-        relayer_url=f"http://127.0.0.1:{relayer_port}",
-    )
-    async with trio.open_nursery() as nursery:
-        yield await nursery.start(run_devnet, options)
-        nursery.cancel_scope.cancel()
 
 
 def fitted(kind: str, path: Path, running: Devnet, store: str, **changes: Any) -> Path:

@@ -275,7 +275,7 @@ class TrioStream(Stream):
         """
         await self._room(self._write_deadline())
         try:
-            await self.send_headers(fields, end_stream=end_stream)  # type: ignore[arg-type]
+            await self.send_headers(fields, end_stream=end_stream)  # type: ignore[arg-type]  # bytes do
         except ProtocolError as error:
             raise WireError(f"the stream is closed: {error}") from error
 
