@@ -130,7 +130,13 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="parts to measure; default all")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        action="extend",
+        choices=PARTS,
+        help="parts to measure; default all",
+    )
     parser.add_argument(
         "--suppliers", type=int, default=60, help="of the scale part; 600 is what is asked for"
     )

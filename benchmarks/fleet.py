@@ -19,6 +19,7 @@ from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import INFO_FILE, DevnetInfo, read_info
 from relayminer.gateway.chain import GatewayChain
 from relayminer.gateway.corpus import Target
+from relayminer.net.ports import free_port
 from relayminer.protocol.codec import encode
 from relayminer.protocol.pb.session_pb2 import SessionHeader
 from relayminer.protocol.signature import SigningKey
@@ -59,7 +60,7 @@ class Fleet:
         self._directory = directory
         self._home = directory / "home"
         self._stack = ExitStack()
-        self.address = (HOST, _free_port())
+        self.address = (HOST, free_port())
 
     def __enter__(self) -> Self:
         with self._stack:
@@ -193,8 +194,3 @@ def _post(url: str, body: Mapping[str, str] | None = None) -> object:
     request.add_header("Content-Type", "application/json")
     with urllib.request.urlopen(request, timeout=STEP_TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
         return json.load(answer)
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])

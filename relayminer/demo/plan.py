@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path  # noqa: TC003 - attrs resolves annotations at run time
 from typing import TYPE_CHECKING
 
@@ -48,13 +47,6 @@ class DemoOptions:
     def relays(self) -> int:
         """How many relays are sent in all."""
         return self.sessions * self.services * self.suppliers * self.relays_per_row
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on right now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def chain_arguments(options: DemoOptions, relayer_port: int) -> list[str]:

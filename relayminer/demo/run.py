@@ -18,7 +18,6 @@ from relayminer.demo.plan import (
     CHAIN_HOME,
     NODE_HOME,
     chain_arguments,
-    free_port,
     node_arguments,
     node_config,
 )
@@ -27,6 +26,7 @@ from relayminer.devnet.errors import DevnetError
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import DevnetInfo, read_info
 from relayminer.gateway.chain import GatewayChain
+from relayminer.net.ports import free_port
 from relayminer.protocol.pb import proof_pb2
 from relayminer.protocol.windows import session_windows
 

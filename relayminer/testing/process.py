@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from relayminer.devnet.server import Devnet, run_devnet
 from relayminer.errors import RelayMinerError
 from relayminer.gateway.chain import GatewayChain
 from relayminer.net.errors import NetError
+from relayminer.net.ports import free_port
 from relayminer.protocol.budget import relay_cost_upokt
 from relayminer.protocol.pb import service_pb2
 from relayminer.protocol.signature import SigningKey
@@ -103,7 +103,7 @@ class ProcessStands:
                 devnet: Devnet = await nursery.start(run_devnet, _devnet_options(home))
                 await devnet.node.step(3)
                 parties = await _parties(devnet)
-                port = _free_port()
+                port = free_port()
                 config = home / "node.yaml"
                 document = self._document(devnet, backend, wanted, parties, port)
                 config.write_text(yaml.safe_dump(document), encoding="utf-8")
@@ -212,13 +212,6 @@ async def _grace_end_height(devnet: Devnet) -> int:
         session = await chain.session(application.service_ids[0], application.address)
     end: int = session.header.session_end_block_height
     return end + int(params.grace_period_end_offset_blocks)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _until_ready(node: _Node, log: Path) -> None:

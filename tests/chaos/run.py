@@ -13,11 +13,12 @@ from attrs import define, field
 
 from relayminer.demo.chain_truth import ChainTruth
 from relayminer.demo.children import Child, DemoError
-from relayminer.demo.plan import CHAIN_HOME, free_port
+from relayminer.demo.plan import CHAIN_HOME
 from relayminer.devnet.errors import DevnetError
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import DevnetInfo, read_info
 from relayminer.gateway.chain import GatewayChain
+from relayminer.net.ports import free_port
 from relayminer.protocol.windows import session_windows
 from relayminer.state.names import KeyNames
 from relayminer.testing.store import running_gateway

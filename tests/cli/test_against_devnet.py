@@ -13,9 +13,9 @@ import pytest
 import trio
 import yaml
 
-from relayminer.demo.plan import free_port
 from relayminer.devnet.options import DevnetOptions
 from relayminer.devnet.server import Devnet, run_devnet
+from relayminer.net.ports import free_port
 from tests.cli.command import COMMAND, ENVIRONMENT, Ended
 
 if TYPE_CHECKING:

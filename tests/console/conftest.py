@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from relayminer.demo.plan import free_port
+from relayminer.net.ports import free_port
 from tests.e2e.node import Node, fetch, running_node, wait_until
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relayminer.config.console import ConsoleSettings, check_console
-from relayminer.demo.plan import free_port
+from relayminer.net.ports import free_port
 from tests.e2e.node import running_node, wait_until
 
 if TYPE_CHECKING:

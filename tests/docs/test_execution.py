@@ -15,7 +15,7 @@ import attrs
 import pytest
 import yaml
 
-from relayminer.demo.plan import free_port
+from relayminer.net.ports import free_port
 from tests.cli.command import COMMAND, ENVIRONMENT
 from tests.docs.pages import blocks, commands
 from tests.docs.ways import WAYS, Elsewhere, Here, Serves, ways_of

@@ -15,9 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 import attrs
 import yaml
 
-from relayminer.demo.plan import free_port
 from relayminer.devnet.errors import DevnetInfoError
 from relayminer.devnet.info import DevnetInfo, read_info
+from relayminer.net.ports import free_port
 from tests.cli.command import COMMAND, ENVIRONMENT
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ import trio
 import yaml
 from attrs import define, field, frozen
 
-from relayminer.demo.plan import free_port
 from relayminer.devnet.options import DevnetOptions
 from relayminer.devnet.server import Devnet, run_devnet
 from relayminer.gateway.chain import GatewayChain
 from relayminer.net.errors import NetError
+from relayminer.net.ports import free_port
 from relayminer.protocol import codec
 from relayminer.protocol.envelope import HttpRequest, encode_http_request
 from relayminer.protocol.mined_relay import decode_mined_relay

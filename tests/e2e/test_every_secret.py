@@ -11,10 +11,10 @@ import attrs
 import pytest
 from trio import Path as AsyncPath
 
-from relayminer.demo.plan import free_port
 from relayminer.devnet.gateway import Gateway
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import read_info
+from relayminer.net.ports import free_port
 from tests.cli.command import relayminer
 from tests.e2e.hostile import answer_to, post, signer, still_serves
 from tests.e2e.key_sources import (

@@ -11,7 +11,7 @@ import trio
 import yaml
 
 from relayminer.config.settings import RedisSettings
-from relayminer.demo.plan import free_port
+from relayminer.net.ports import free_port
 from relayminer.state.embedded import open_store
 from tests.cli.command import COMMAND, ENVIRONMENT
 from tests.cli.test_against_devnet import devnet

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -16,6 +15,7 @@ import attrs
 import trio
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
+from relayminer.net.ports import free_port
 from relayminer.state.connection import GONE, RawConnection
 from relayminer.state.errors import StoreReplyError
 from relayminer.state.server_process import find_program
@@ -28,27 +28,11 @@ WAIT_SECONDS: Final = 30.0
 HOST: Final = "127.0.0.1"
 # A cluster's nodes talk at their port plus this many.
 BUS_OFFSET: Final = 10_000
-HIGHEST_PORT: Final = 65_535
 
 
 def debian_server() -> str | None:
     """A server of the system, which is another version and knows TLS; None without one."""
     return shutil.which("redis-server") or shutil.which("valkey-server")
-
-
-def free_port() -> int:
-    """A port that nobody listens at, nor at the one that a cluster's bus would take."""
-    while True:
-        with socket.socket() as found, socket.socket() as bus:
-            found.bind((HOST, 0))
-            port: int = found.getsockname()[1]
-            if port + BUS_OFFSET > HIGHEST_PORT:
-                continue
-            try:
-                bus.bind((HOST, port + BUS_OFFSET))
-            except OSError:
-                continue
-            return port
 
 
 @attrs.define
@@ -201,7 +185,7 @@ def cluster_servers(*, replicas: bool = False) -> Iterator[tuple[ServerProcess, 
         ExitStack() as stack,
     ):
         servers = [
-            stack.enter_context(launched(Path(folder), free_port(), options))
+            stack.enter_context(launched(Path(folder), free_port(beside=BUS_OFFSET), options))
             for _ in range(6 if replicas else 3)
         ]
         trio.run(_make_cluster, servers)

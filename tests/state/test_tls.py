@@ -10,12 +10,13 @@ import pytest
 import trio
 
 from relayminer.config.settings import RedisSettings
+from relayminer.net.ports import free_port
 from relayminer.state.errors import StoreAwayError
 from relayminer.state.gateway import Redis
 from relayminer.state.subscription import Gap, Message
 from relayminer.testing.certificates import Authority, Identity
 from relayminer.testing.store import running_gateway
-from tests.state.servers import HOST, ServerProcess, debian_server, free_port, one_server
+from tests.state.servers import HOST, ServerProcess, debian_server, one_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

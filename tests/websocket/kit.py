@@ -216,9 +216,9 @@ async def ask(
     return answer_of(b, got.payload).payload
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that nobody announces; fails after 10 s."""
-    with trio.fail_after(10):
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that nobody announces, no longer than that."""
+    with trio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - that is what it is for
             await trio.sleep(0.01)
 
