@@ -298,7 +298,7 @@ class MinerSettings:
     """Name in consumer groups and leases; empty: `miner-<hostname>`. A boot id is added."""
     batch_entries: int = 500
     """Stream entries read, accumulated and checkpointed together."""
-    read_bytes_max: int = 25_165_824
+    read_bytes_max: int = 12_582_912
     """Bytes of relays that one read of all streams brings, as far as the last ones tell."""
     open_leaves_max: int = 1_500_000
     """Leaves of tries in memory, about 180 bytes each; what is above that is loaded when needed."""
