@@ -23,7 +23,7 @@ from relayminer.miner.errors import TrieUnavailableError
 from relayminer.miner.lifecycle import Duty, SessionState, duty
 from relayminer.miner.prove import prove_group
 from relayminer.miner.reconcile import SETTLEMENT_GRACE_BLOCKS, claim_verdict, proof_verdict
-from relayminer.miner.taken_back import send_again
+from relayminer.miner.taken_back import BELIEVED, is_last_look, send_again
 from relayminer.state.errors import StateError
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ class Driver:
         self._height = 0
         self._due = trio.Event()
         self._ledger_grew = False
-        self._was_set_back = False
+        self._set_backs = context.process.blocks.set_backs
+        # Whoever wrote down what we begin with may have seen another past.
+        self._doubted = {session.session_id: False for session in context.book}
 
     def is_waited_for(self) -> bool:
         """Whether there is a block that no pass has looked at."""
@@ -89,15 +91,33 @@ class Driver:
                 await self._trim_ledger()
 
     async def _believe_again(self, height: int) -> None:
-        """After a set-back of the chain, see what is left of what it had."""
-        if not self._was_set_back or self._in_hand:
-            return
+        """See what the chain has of what we believe to be there, where there is doubt.
+
+        Sessions in hand are looked at when they are free.
+        """
+        book = self._context.book
+        doubted, self._doubted = self._doubted, {}
+        later = {one: why for one, why in doubted.items() if one in self._in_hand}
+        now = {one: why for one, why in doubted.items() if one not in later}
         try:
-            await send_again(self._context, height)
+            free = [one for one in book if one.session_id not in self._in_hand | now.keys()]
+            for session in free:
+                if await self._is_last_look(session, height):
+                    now[session.session_id] = False
+            for was_set_back in (True, False):
+                sessions = [one for one in book if now.get(one.session_id) is was_set_back]
+                await send_again(self._context, sessions, height, was_set_back=was_set_back)
         except (ChainError, StateError) as error:
             _log.warning("not compared with the chain yet", height=height, error=str(error))
-        else:
-            self._was_set_back = False
+            later |= now
+        # A set-back meanwhile weighs more.
+        self._doubted = later | self._doubted
+
+    async def _is_last_look(self, session: Session, height: int) -> bool:
+        if session.state not in BELIEVED or session.trie_deleted:
+            return False
+        windows = await self._context.process.facts.windows(session.end_height, height)
+        return is_last_look(session, windows, height)
 
     async def _trim_ledger(self) -> None:
         """Drop the oldest records after sessions have ended; what is open is among the newest."""
@@ -114,8 +134,11 @@ class Driver:
         with self._context.process.blocks.subscribe() as blocks:
             while True:
                 height = (await blocks.receive()).height
-                # Heights rise, unless the chain was set back.
-                self._was_set_back = self._was_set_back or height <= self._height
+                set_backs = self._context.process.blocks.set_backs
+                # The other past may be higher already than what we had seen of ours.
+                if height <= self._height or set_backs != self._set_backs:
+                    self._set_backs = set_backs
+                    self._doubted = {one.session_id: True for one in self._context.book}
                 self._height = height
                 self._due.set()
 

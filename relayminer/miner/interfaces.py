@@ -89,6 +89,11 @@ class BlockSource(Protocol):
         """The last committed block that is known; None before the first."""
         ...
 
+    @property
+    def set_backs(self) -> int:
+        """How often the chain turned out to have another past than it had."""
+        ...
+
     def subscribe(self) -> AbstractContextManager[BlockFeed]:
         """New blocks as they come; a slow reader misses all but the newest."""
         ...

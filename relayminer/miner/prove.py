@@ -207,4 +207,5 @@ async def _not_required(
         [record(Step.PROOF_NOT_REQUIRED, session.info, reason=reason, height=height)]
     )
     await context.store.drop_attempt(session, Phase.PROOF)
+    session.proof_attempt = None
     await context.book.move(session, SessionState.PROBABILISTIC_PROVED, reason)

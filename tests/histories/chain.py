@@ -145,6 +145,11 @@ class NodeView:
         """The last block this process may know of."""
         return self._chain.latest
 
+    @property
+    def set_backs(self) -> int:
+        """How often the chain was set back."""
+        return self._chain.set_backs
+
     @contextlib.contextmanager
     def subscribe(self) -> Iterator[LateFeed]:
         """New blocks, when they get through."""

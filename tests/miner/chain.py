@@ -113,6 +113,8 @@ class TestChain:
     settled: dict[str, int] = field(factory=dict)
     slashed: list[str] = field(factory=list)
     compute_units: int = COMPUTE_UNITS
+    hashes: dict[int, bytes] = field(factory=dict)
+    """Hashes of blocks that are not the usual ones."""
     before_submit: Callable[[], object] = lambda: None
     """Called when a transaction is about to be sent; the sender dies when it returns something."""
     on_submit: Callable[[], None] = lambda: None
@@ -245,7 +247,7 @@ class TestChain:
 
     def hash_at(self, height: int) -> bytes:
         """Hash of any block."""
-        return hashlib.sha256(b"block %d" % height).digest()
+        return self.hashes.get(height) or hashlib.sha256(b"block %d" % height).digest()
 
     def events(self, from_height: int) -> Events:
         """Events of every block from `from_height` on."""
