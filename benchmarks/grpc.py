@@ -20,7 +20,7 @@ from attrs import frozen
 
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.http2_client import greeted
-from benchmarks.processes import ROOT, BenchmarkError, Child, environment
+from benchmarks.processes import ROOT, BenchmarkError, Child, environment, until_told
 from relayminer.config.settings import RedisSettings
 from relayminer.state.embedded import open_store
 from relayminer.testing.relayer import bench, settings
@@ -132,7 +132,7 @@ async def _relayer(backend_port: str, directory: str) -> None:
     home = Path(directory) / "store"
     async with open_store(RedisSettings(), home) as url, bench(url, configure=configure) as b:
         print(b.address[1], flush=True)
-        await trio.sleep_forever()
+        await until_told()
 
 
 def main() -> None:

@@ -19,13 +19,14 @@ import trio
 
 from benchmarks.load_client import write_corpus
 from benchmarks.overload import BACKEND_SECONDS, CORPUS, MAX_IN_FLIGHT
+from benchmarks.processes import until_told
 from relayminer.config.settings import RedisSettings
 from relayminer.config.traffic import AdmissionSettings
 from relayminer.net.http1 import HttpLimits, RequestReader, response_bytes
 from relayminer.net.wire import Wire
 from relayminer.state.embedded import open_store
 from relayminer.testing.backend import Backend
-from relayminer.testing.relayer import bench, settings
+from relayminer.testing.relayer import Bench, bench, settings
 from relayminer.testing.small_chain import SmallChain, request_body, signed_request
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class SlowBackend(Backend):
 
 
 async def serve(directory: Path) -> None:
-    """Serve until cancelled."""
+    """Serve until told to end."""
     chain = SmallChain()
     requests = [request_body(signed_request(chain)) for _ in range(CORPUS)]
     write_corpus(directory / "corpus", requests)
@@ -62,9 +63,16 @@ async def serve(directory: Path) -> None:
     ):
         sys.stdout.write(f"{b.address[1]}\n")
         sys.stdout.flush()
-        while True:
-            await trio.sleep(BLOCK_SECONDS)
-            b.moment.observe(HEIGHT)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_blocks, b)
+            await until_told()
+            nursery.cancel_scope.cancel()
+
+
+async def _blocks(b: Bench) -> None:
+    while True:
+        await trio.sleep(BLOCK_SECONDS)
+        b.moment.observe(HEIGHT)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+import trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +93,12 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+async def until_told() -> None:
+    """In a child: wait until it is told to end, so that it leaves nothing running behind it."""
+    with trio.open_signal_receiver(signal.SIGTERM) as told:
+        await anext(told)
 
 
 def environment() -> dict[str, str]:

@@ -24,7 +24,7 @@ import trio
 from wsproto.utilities import generate_accept_token
 
 from benchmarks.figures import Figure, at_least, at_most
-from benchmarks.processes import ROOT, BenchmarkError, Child, environment
+from benchmarks.processes import ROOT, BenchmarkError, Child, environment, until_told
 from relayminer.config.settings import RedisSettings
 from relayminer.protocol.codec import encode
 from relayminer.protocol.pb.service_pb2 import RelayRequest
@@ -142,7 +142,7 @@ async def _relayer(node_port: str, directory: str) -> None:
         bench(url, backend=Backend(), configure=configure) as b,
     ):
         print(b.address[1], flush=True)
-        await trio.sleep_forever()
+        await until_told()
 
 
 # The node: answers every message with the same bytes.
