@@ -20,7 +20,7 @@ from attrs import define, evolve, field, frozen
 from relayminer.cache.caches import Caches
 from relayminer.cache.heights import HeightKeeper
 from relayminer.cache.leader import CacheLeader, make_leader
-from relayminer.cache.metrics import CacheMetrics
+from relayminer.cache.metrics import CacheMetrics, HeightMetrics
 from relayminer.cache.moment import ChainMoment
 from relayminer.chain.blocks import BlockFollower
 from relayminer.chain.node_watch import NodeWatch
@@ -28,6 +28,7 @@ from relayminer.chain.queries import ChainQueries
 from relayminer.chain.rpc_nodes import RpcNodes
 from relayminer.errors import RelayMinerError
 from relayminer.insight.loop_delay import LoopDelay
+from relayminer.insight.runtime import Runtime
 from relayminer.insight.systemd import Systemd
 from relayminer.keys.loading import SupplierKeys, load_keys
 from relayminer.mining import start_mining
@@ -305,6 +306,7 @@ async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerP
     await group.start(base.watchdog)
     await group.start(base.redis)
     await group.start(LoopDelay(base.metrics))
+    await group.start(Runtime(base.metrics))
     await group.start(
         ServerWatch(base.redis, base.settings.redis, health=base.health, metrics=base.metrics)
     )
@@ -337,7 +339,7 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
     names = KeyNames(settings.redis.namespace, settings.redis.hash_tags)
     moment = ChainMoment(settings.chain.block_time_seconds)
     rpc = RpcNodes(settings.chain, queries.board)
-    queries.board.show(metrics)
+    queries.show(metrics)
     watchdog = Watchdog(metrics)
     health.add("start", lambda: "starting")
     health.add("loops", watchdog.problem)
@@ -368,7 +370,13 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
 
 def _heights(base: Foundation) -> HeightKeeper:
     events = BlockEvents(base.redis, base.names)
-    return HeightKeeper(base.moment, base.caches, events=events, follower=base.follower)
+    return HeightKeeper(
+        base.moment,
+        base.caches,
+        events=events,
+        follower=base.follower,
+        metrics=HeightMetrics(base.metrics),
+    )
 
 
 def _leader(base: Foundation) -> CacheLeader:

@@ -9,7 +9,6 @@ import trio
 
 from relayminer.cache.errors import UnknownCacheError
 from relayminer.cache.tiers import Cache
-from relayminer.plugin import ALL
 from relayminer.state.subscription import Message
 
 if TYPE_CHECKING:
@@ -104,14 +103,9 @@ class Caches:
         """Act on one message."""
         for cache in self._listeners().get(channel, ()):
             try:
-                key = cache.kind.invalidated(payload)
+                cache.hear(payload)
             except (ValueError, TypeError, KeyError) as error:
                 self._log.warning("bad_invalidation", channel=channel, reason=str(error))
-                continue
-            if key is ALL:
-                cache.forget_all()
-            elif key is not None:
-                cache.forget(key)
 
     def _listeners(self) -> dict[str, list[Cache[Any, Any]]]:
         listeners: dict[str, list[Cache[Any, Any]]] = {}

@@ -11,6 +11,7 @@ from relayminer.cache.errors import CacheError
 
 if TYPE_CHECKING:
     from relayminer.cache.caches import Caches
+    from relayminer.cache.metrics import HeightMetrics
     from relayminer.cache.moment import ChainMoment
     from relayminer.chain.blocks import BlockFollower
     from relayminer.state.block_events import BlockEvent, BlockEvents
@@ -33,6 +34,7 @@ class HeightKeeper:
         caches: where the live parameters come from, once a session.
         events: blocks published in the shared store, or None.
         follower: this process's own view of the chain, or None; it goes on when nobody publishes.
+        metrics: shows what is heard.
     """
 
     name = "heights"
@@ -44,11 +46,14 @@ class HeightKeeper:
         *,
         events: BlockEvents | None = None,
         follower: BlockFollower | None = None,
+        metrics: HeightMetrics,
     ) -> None:
         self._moment = moment
         self._params = caches.of(SHARED_PARAMS)
         self._events = events
         self._follower = follower
+        self._heard = metrics.heard
+        metrics.height.read = lambda: moment.height
         self._news = trio.Event()
         self._published: BlockEvent | None = None
 
@@ -93,6 +98,7 @@ class HeightKeeper:
     async def _listen(self, events: BlockEvents) -> None:
         async with events.listen() as blocks:
             async for block in blocks:
+                self._heard.value += 1
                 if self._is_of_another_chain(block):
                     continue
                 if self._published is None or block.height > self._published.height:

@@ -19,7 +19,7 @@ from relayminer.cache.factors import FactorPublisher
 from relayminer.cache.metrics import LeaderMetrics
 from relayminer.cache.refresh import Refresher
 from relayminer.state.block_events import BlockEvent, BlockEvents
-from relayminer.state.errors import FencedError, StateError
+from relayminer.state.errors import OUT_OF_MEMORY, FencedError, StateError, StoreReplyError
 from relayminer.state.leases import Lease
 from relayminer.state.service_factors import ServiceFactorStore
 
@@ -163,7 +163,9 @@ class CacheLeader:
     async def _try(self, action: Callable[[], Awaitable[bool]]) -> bool:
         try:
             return await action()
-        except StateError:
+        except StateError as error:
+            full = isinstance(error, StoreReplyError) and error.code == OUT_OF_MEMORY
+            self._metrics.not_reached(full=full)
             return False
 
     async def _lead(self, pulse: Pulse) -> None:
@@ -231,6 +233,8 @@ class CacheLeader:
                     return
                 except StateError as error:
                     _log.warning("block_not_published", reason=str(error))
+                else:
+                    self._metrics.published.value += 1
                 self._published_height = block.height
 
     async def _refresh(self, pulse: Pulse) -> None:
@@ -244,9 +248,12 @@ class CacheLeader:
                 if self.refreshed_height and self.refreshed_height <= height < due:
                     continue
                 # What fails is tried again with the next block.
+                began, complete = trio.current_time(), False
                 with trio.move_on_after(REFRESH_TIMEOUT_SECONDS):
-                    if await self._refresher.refresh():
-                        self.refreshed_height = height
+                    complete = await self._refresher.refresh()
+                if complete:
+                    self.refreshed_height = height
+                self._metrics.refreshed(trio.current_time() - began, complete=complete)
 
 
 def make_leader(

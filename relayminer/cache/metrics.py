@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from relayminer.telemetry.metrics import LATENCY_SECONDS
+
 if TYPE_CHECKING:
     from relayminer.telemetry.metrics import Counter, Gauge, Histogram, Metrics
 
+_REFRESH_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LATENCY_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 
 
@@ -26,6 +29,8 @@ class OneCacheMetrics:
     oldest: Gauge
     store_seconds: Histogram
     chain_seconds: Histogram
+    query_seconds: Histogram
+    forgotten: Counter
 
 
 class CacheMetrics:
@@ -56,6 +61,17 @@ class CacheMetrics:
             ("cache_type", "level"),
             _LATENCY_SECONDS,
         )
+        self._query_seconds = metrics.histogram(
+            "ha_cache_chain_query_latency_seconds",
+            "What the chain took to answer, or not to answer",
+            ("query_type",),
+            LATENCY_SECONDS,
+        )
+        self._forgotten = metrics.counter(
+            "ha_cache_invalidations",
+            "Messages that a value, or all of them, has changed",
+            ("cache_type", "source"),
+        )
         self._oldest = metrics.gauge(
             "ha_cache_oldest_seconds",
             "Age of the value that is in memory for longest",
@@ -75,7 +91,21 @@ class CacheMetrics:
             self._oldest.bind(cache_type),
             self._latency.bind(cache_type, "l2"),
             self._latency.bind(cache_type, "l3"),
+            self._query_seconds.bind(cache_type),
+            self._forgotten.bind(cache_type, "pubsub"),
         )
+
+
+class HeightMetrics:
+    """What this process hears of blocks."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.height = metrics.gauge(
+            "ha_cache_current_block_height", "Height by which caches and relays are judged"
+        ).bind()
+        self.heard = metrics.counter(
+            "ha_cache_block_events_received", "Blocks heard of through the store"
+        ).bind()
 
 
 class LeaderMetrics:
@@ -92,13 +122,43 @@ class LeaderMetrics:
         self._losses = metrics.counter(
             "ha_miner_leader_losses", "Times that this process led no more.", labels
         ).bind(instance)
+        self._failures = metrics.counter(
+            "ha_miner_leader_acquisition_failures",
+            "Times that the store did not say who leads.",
+            (*labels, "reason"),
+        )
+        self._instance = instance
+        self._keeping = metrics.gauge(
+            "ha_cache_orchestrator_leader_status", "1 while this process keeps the shared caches"
+        ).bind()
+        self._refreshes = metrics.counter(
+            "ha_cache_orchestrator_refreshes", "Rounds of the leader over the caches", ("result",)
+        )
+        self._refresh_seconds = metrics.histogram(
+            "ha_cache_orchestrator_refresh_duration_seconds",
+            "Complete rounds of the leader over the caches",
+            bounds=_REFRESH_SECONDS,
+        ).bind()
+        self.published = metrics.counter(
+            "ha_cache_block_events_published", "Blocks that this process told the others of"
+        ).bind()
 
     def elected(self) -> None:
         """This process leads."""
-        self._status.value = 1
+        self._status.value = self._keeping.value = 1
         self._elections.value += 1
 
     def lost(self) -> None:
         """It leads no more."""
-        self._status.value = 0
+        self._status.value = self._keeping.value = 0
         self._losses.value += 1
+
+    def not_reached(self, *, full: bool) -> None:
+        """The store did not say who leads; `full`: for want of memory."""
+        self._failures.bind(self._instance, "redis_oom" if full else "redis_error").value += 1
+
+    def refreshed(self, seconds: float, *, complete: bool) -> None:
+        """A round over the caches has ended."""
+        self._refreshes.bind("success" if complete else "failure").value += 1
+        if complete:
+            self._refresh_seconds.observe(seconds)

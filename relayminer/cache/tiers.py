@@ -16,6 +16,7 @@ import trio
 
 from relayminer.cache.errors import AbsentError, LoadError
 from relayminer.chain.errors import ChainError, NotFoundError
+from relayminer.plugin import ALL
 from relayminer.state.errors import StateError, StoreAwayError
 
 if TYPE_CHECKING:
@@ -160,6 +161,21 @@ class Cache(Generic[Key, Value]):
         now = self._clock()
         self._entries[key] = (value, now + self.kind.memory_seconds, now - age_seconds)
 
+    def hear(self, payload: bytes) -> None:
+        """Forget what a message says has changed.
+
+        Raises:
+            ValueError, TypeError, KeyError: the message says nothing that can be understood.
+        """
+        key = self.kind.invalidated(payload)
+        if key is None:
+            return
+        self._metrics.forgotten.value += 1
+        if key is ALL:
+            self.forget_all()
+        else:
+            self.forget(key)
+
     def forget(self, key: Key) -> None:
         """Drop what memory holds of `key`."""
         self._entries.pop(key, None)
@@ -271,6 +287,7 @@ class Cache(Generic[Key, Value]):
 
     async def _load(self, key: Key) -> Value:
         self._metrics.chain_queries.value += 1
+        began = self._clock()
         try:
             value = await self.kind.load(self._chain, key)
         except (NotFoundError, LookupError) as error:
@@ -281,6 +298,8 @@ class Cache(Generic[Key, Value]):
             if self._chain_away_since is None:
                 self._chain_away_since = self._clock()
             raise LoadError(f"{self.kind.name} {_text(key)}: {error}") from error
+        finally:
+            self._metrics.query_seconds.observe(self._clock() - began)
         self._chain_away_since = None
         return value
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from relayminer.chain.accounts import Account
     from relayminer.chain.grpc_channel import GrpcChannel
     from relayminer.config.chain import ChainSettings
+    from relayminer.telemetry.metrics import GaugeFamily, Metrics
 
 CLAIMS_PER_PAGE = 100
 MAX_CLAIM_PAGES = 10_000
@@ -91,12 +92,22 @@ class ChainQueries:
 
     def __init__(self, settings: ChainSettings, board: NodeBoard | None = None) -> None:
         self.board = board or NodeBoard()
+        self._target_bits: GaugeFamily | None = None
         self._channel = GrpcNodes(Kind.GRPC, settings.grpc_nodes, settings, self.board)
         self._broadcast = self._channel
         if settings.broadcast_urls:
             self._broadcast = GrpcNodes(
                 Kind.BROADCAST, settings.broadcast_urls, settings, self.board
             )
+
+    def show(self, metrics: Metrics) -> None:
+        """Show how the nodes stand, and what they say of difficulty."""
+        self.board.show(metrics)
+        self._target_bits = metrics.gauge(
+            "ha_query_relay_mining_difficulty_target_bits",
+            "Zero bits that a relay's hash must begin with, when the chain was last asked",
+            ("service_id",),
+        )
 
     @property
     def target(self) -> str:
@@ -223,7 +234,12 @@ class ChainQueries:
             ),
             service_pb2.QueryGetRelayMiningDifficultyAtHeightResponse,
         )
-        return answer.relayMiningDifficulty
+        difficulty = answer.relayMiningDifficulty
+        if self._target_bits is not None:
+            target = difficulty.target_hash
+            bits = 8 * len(target) - int.from_bytes(target).bit_length()
+            self._target_bits.bind(service_id).value = bits
+        return difficulty
 
     async def compute_units_at(self, service_id: str, height: int) -> int:
         """Compute units of one relay of a service in force at `height`.

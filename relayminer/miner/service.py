@@ -32,7 +32,7 @@ from relayminer.state.submissions import SubmissionStore
 from relayminer.state.suppliers import SupplierRegistry, SupplierStates
 from relayminer.state.tally import TallyStore
 from relayminer.state.trie_repair import TrieRepair
-from relayminer.state.tries import TrieStore
+from relayminer.state.tries import TrieMetrics, TrieStore
 from relayminer.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class MinerService:
         self._watchdog = watchdog or Watchdog(metrics)
         miner_metrics = MinerMetrics(metrics)
         self._money = MoneyMetrics(metrics)
+        self._trie_metrics = TrieMetrics(metrics)
         self._standing = Standing(StandingMetrics(metrics), blocks)
         self._settlement = Settlement(blocks, miner_metrics)
         self._states = SupplierStates(redis, names, now_seconds=now)
@@ -198,7 +199,11 @@ class MinerService:
             logs=logs,
             sessions=SessionStore(redis, names, ttl_seconds=session_ttl_seconds),
             tries=TrieStore(
-                redis, names, ttl_seconds=ttl_seconds, session_ttl_seconds=session_ttl_seconds
+                redis,
+                names,
+                ttl_seconds=ttl_seconds,
+                session_ttl_seconds=session_ttl_seconds,
+                metrics=self._trie_metrics,
             ),
             repairs=TrieRepair(redis, names, ttl_seconds=ttl_seconds),
             ledger=Ledger(redis, names),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from relayminer.net.http1 import Headers
     from relayminer.net.response import Response
     from relayminer.net.response_stream import ResponseStream
+    from relayminer.net.server import PoolWatch
     from relayminer.net.tls import ClientTls
     from relayminer.net.url import Origin
 
@@ -41,14 +42,21 @@ class AlpnPool:
         http2: used with one that does.
         tls: offers both.
         dial_timeout_seconds: for TCP and TLS together.
+        watch: told of the first dial; the others are those of `http1` or `http2`.
     """
 
     def __init__(
-        self, http1: HttpPool, http2: Http2Pool, tls: ClientTls, dial_timeout_seconds: float
+        self,
+        http1: HttpPool,
+        http2: Http2Pool,
+        tls: ClientTls,
+        dial_timeout_seconds: float,
+        watch: PoolWatch | None = None,
     ) -> None:
         self._http1 = http1
         self._http2 = http2
         self._tls = tls
+        self._watch = watch
         self._dial_timeout_seconds = dial_timeout_seconds
         self._spoken: HttpPool | Http2Pool | None = None
         self._asking = trio.Lock()
@@ -130,9 +138,12 @@ class AlpnPool:
 
     async def _first(self, deadline: float) -> HttpPool | Http2Pool:
         """Connect, and have whichever agreed keep the connection."""
-        give_up_at = min(deadline, trio.current_time() + self._dial_timeout_seconds)
-        seconds = max(give_up_at - trio.current_time(), 0.0)
+        began = trio.current_time()
+        give_up_at = min(deadline, began + self._dial_timeout_seconds)
+        seconds = max(give_up_at - began, 0.0)
         wire = await dial(self.origin, timeout_seconds=seconds, tls=self._tls)
+        if self._watch is not None:
+            self._watch.dialled(trio.current_time() - began)
         if isinstance(wire, TlsWire) and wire.protocol == HTTP2:
             await self._http2.adopt(wire, give_up_at)
             return self._http2

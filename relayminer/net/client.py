@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from relayminer.net.held import HeldBytes
     from relayminer.net.http1 import Headers
+    from relayminer.net.server import PoolWatch
     from relayminer.net.url import Origin
     from relayminer.net.watchdog import Watchdog
     from relayminer.net.wire import Wire
@@ -78,6 +79,7 @@ class HttpPool:
         idle_seconds: an idle connection older than this is closed, not used.
         tls: for https; the system's trust roots when None.
         held: what the bodies of answers are counted against; None counts nothing.
+        watch: told of dials and waits; None: nobody is.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class HttpPool:
         idle_seconds: float = 90.0,
         tls: ClientTls | None = None,
         held: HeldBytes | None = None,
+        watch: PoolWatch | None = None,
     ) -> None:
         self._origin = origin
         self._watchdog = watchdog
@@ -103,6 +106,7 @@ class HttpPool:
             tls = ClientTls(client_context())
         self._tls = tls
         self._held = held
+        self._watch = watch
         self._authority = origin.authority.encode()
         self._idle: deque[_Connection] = deque()
         self._waiting: deque[trio.Event] = deque()
@@ -237,19 +241,26 @@ class HttpPool:
             self._discard(connection)
 
     async def _take(self, deadline: float) -> tuple[_Connection, bool]:
+        """A connection, and whether it is a new one."""
+        began = now = trio.current_time()
         while True:
-            now = trio.current_time()
             while self._idle:
                 connection = self._idle.pop()
                 idle_seconds = now - connection.idle_since
                 if idle_seconds < _PROBE_AFTER_SECONDS or (
                     idle_seconds < self._idle_seconds and not connection.wire.is_stale()
                 ):
+                    if self._watch is not None:
+                        self._watch.had(now - began, reused=True)
                     return connection, False
                 self._discard(connection)
             if self.open_connections < self.max_connections:
-                return await self._dial(deadline), True
+                connection = await self._dial(deadline)
+                if self._watch is not None:
+                    self._watch.had(trio.current_time() - began, reused=False)
+                return connection, True
             await self._wait_for_turn(deadline)
+            now = trio.current_time()
 
     async def _wait_for_turn(self, deadline: float) -> None:
         turn = trio.Event()
@@ -268,7 +279,8 @@ class HttpPool:
 
     async def _dial(self, deadline: float) -> _Connection:
         self.open_connections += 1
-        timeout_seconds = min(self._dial_timeout_seconds, deadline - trio.current_time())
+        began = trio.current_time()
+        timeout_seconds = min(self._dial_timeout_seconds, deadline - began)
         try:
             wire = await dial(
                 self._origin, timeout_seconds=max(timeout_seconds, 0.0), tls=self._tls
@@ -277,6 +289,8 @@ class HttpPool:
             self.open_connections -= 1
             self._wake_one()
             raise
+        if self._watch is not None:
+            self._watch.dialled(trio.current_time() - began)
         self._watchdog.watch(wire)
         return _Connection(wire, self._held)
 

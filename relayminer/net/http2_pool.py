@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from relayminer.net.http1 import Headers
     from relayminer.net.response import Response
     from relayminer.net.response_stream import ResponseStream
+    from relayminer.net.server import PoolWatch
     from relayminer.net.url import Origin
     from relayminer.net.wire import Wire
 
@@ -62,6 +63,7 @@ class Http2Pool:
         idle_seconds: a connection that nobody used for so long is closed.
         held: what the bodies of answers are counted against; None counts nothing.
         tls: for https, offering `h2` by ALPN; the system's trust roots when None.
+        watch: told of dials and waits; None: nobody is.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Http2Pool:
         idle_seconds: float = 90.0,
         tls: ClientTls | None = None,
         held: HeldBytes | None = None,
+        watch: PoolWatch | None = None,
     ) -> None:
         self._origin = origin
         self._is_secure = origin.scheme in TLS_SCHEMES
@@ -80,6 +83,7 @@ class Http2Pool:
             tls = ClientTls(client_context(protocols=[HTTP2]))
         self._tls = tls
         self._held = held
+        self._watch = watch
         self._scheme = b"https" if self._is_secure else b"http"
         self._authority = origin.authority.encode()
         self._dial_timeout_seconds = dial_timeout_seconds
@@ -146,6 +150,8 @@ class Http2Pool:
             self.in_flight -= 1
 
     async def _take(self, deadline: float) -> tuple[Http2Connection, bool]:
+        """A connection with room, and whether it is a new one."""
+        began = trio.current_time()
         while True:
             self._forget_closed()
             for connection in self._connections:
@@ -155,9 +161,14 @@ class Http2Pool:
                 if room:
                     if room > 1:
                         self._wake_one()
+                    if self._watch is not None:
+                        self._watch.had(trio.current_time() - began, reused=True)
                     return connection, False
             if not self._is_dialling and len(self._connections) < self.max_connections:
-                return await self._dial(deadline), True
+                connection = await self._dial(deadline)
+                if self._watch is not None:
+                    self._watch.had(trio.current_time() - began, reused=False)
+                return connection, True
             await self._wait_for_turn(deadline)
 
     async def _wait_for_turn(self, deadline: float) -> None:
@@ -179,10 +190,14 @@ class Http2Pool:
 
     async def _dial(self, deadline: float) -> Http2Connection:
         self._is_dialling = True
-        give_up_at = min(deadline, trio.current_time() + self._dial_timeout_seconds)
-        seconds = max(give_up_at - trio.current_time(), 0.0)
+        began = trio.current_time()
+        give_up_at = min(deadline, began + self._dial_timeout_seconds)
         try:
-            wire = await dial(self._origin, timeout_seconds=seconds, tls=self._tls)
+            wire = await dial(
+                self._origin, timeout_seconds=max(give_up_at - began, 0.0), tls=self._tls
+            )
+            if self._watch is not None:
+                self._watch.dialled(trio.current_time() - began)
             if isinstance(wire, TlsWire) and wire.protocol != HTTP2:
                 wire.close()
                 raise NotHttp2Error(f"{self._origin.authority} does not agree on HTTP/2")

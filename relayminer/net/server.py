@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 NO_TYPES: frozenset[bytes] = frozenset()
 
 
+class PoolWatch(Protocol):
+    """Told of what exchanges wait for; called for each of them."""
+
+    def dialled(self, seconds: float) -> None:
+        """A connection was made, in so many seconds."""
+        ...
+
+    def had(self, seconds: float, *, reused: bool) -> None:
+        """An exchange has its connection, after so many seconds."""
+        ...
+
+
 class Server(Protocol):
     """Connections to one server."""
 

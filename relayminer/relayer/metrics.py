@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from relayminer.telemetry.metrics import SIZE_BYTES, UNKNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from relayminer.telemetry.metrics import Counter, Metrics
 
 _PREFIX = "ha_relayer_"
@@ -175,11 +177,41 @@ class RelayerMetrics:
         self.pool_max = gauge(
             p + "http_pool_max_conns", "Connections that backends may have", ("service_id",)
         )
+        self.pool_wait = histogram(
+            p + "http_pool_wait_seconds",
+            "From wanting a connection to a backend to having one, dials included",
+            ("service_id",),
+        )
+        self.dial = histogram(
+            p + "backend_dial_seconds", "New connections to backends, TLS included", ("service_id",)
+        )
+        self.conn_reused = metrics.counter(
+            p + "backend_conn_reused",
+            "Backend requests by whether their connection was there already",
+            ("service_id", "reused"),
+        )
         self.sessions_active = gauge(
             p + "relay_meter_sessions_active",
             "Sessions that relays are charged to",
             ("supplier", "service_id"),
         )
+
+
+class ConnectionMetrics:
+    """What relays of one service wait for before a backend hears of them."""
+
+    __slots__ = ("_fresh", "_reused", "_wait", "dialled")
+
+    def __init__(self, metrics: RelayerMetrics, service: str) -> None:
+        self._wait = metrics.pool_wait.bind(service)
+        self._reused = metrics.conn_reused.bind(service, "true")
+        self._fresh = metrics.conn_reused.bind(service, "false")
+        self.dialled: Callable[[float], None] = metrics.dial.bind(service).observe
+
+    def had(self, seconds: float, *, reused: bool) -> None:
+        """A relay has its connection, after so many seconds."""
+        (self._reused if reused else self._fresh).value += 1
+        self._wait.observe(seconds)
 
 
 class RouteMetrics:

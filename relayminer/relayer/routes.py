@@ -14,7 +14,7 @@ from relayminer.net.tls import HTTP1
 from relayminer.net.url import DEFAULT_PORTS, parse_backend_url
 from relayminer.relayer.errors import RelayerConfigurationError
 from relayminer.relayer.forward_setup import hedge_of, traffic_of
-from relayminer.relayer.metrics import RelayerMetrics, RouteMetrics
+from relayminer.relayer.metrics import ConnectionMetrics, RelayerMetrics, RouteMetrics
 from relayminer.relayer.pool import FIRST_HEALTHY, ROUND_ROBIN, BackendPool, Endpoint
 from relayminer.relayer.pool_profiles import PoolLimits, Timeouts, pool_limits_of, timeouts_of
 from relayminer.relayer.servers import Servers
@@ -205,6 +205,7 @@ class RouteBuilder:
     ) -> BackendPool:
         addresses = _addresses(backend)
         limits = pool_limits_of(self._settings, service, settings)
+        watch = ConnectionMetrics(self._metrics, service)
         endpoints = []
         for name, text in addresses:
             try:
@@ -220,7 +221,7 @@ class RouteBuilder:
                 )
             label = name or url.origin.authority
             try:
-                http = self._servers.server(url, rpc_type, backend, limits, timeouts)
+                http = self._servers.server(url, rpc_type, backend, limits, timeouts, watch)
                 tls = self._servers.tls(url, backend, HTTP1)
             except RelayerConfigurationError as error:
                 raise RelayerConfigurationError(

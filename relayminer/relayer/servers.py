@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from relayminer.config.settings import BackendSettings
     from relayminer.net.held import HeldBytes
-    from relayminer.net.server import Server
+    from relayminer.net.server import PoolWatch, Server
     from relayminer.net.url import BackendUrl
     from relayminer.net.watchdog import Watchdog
     from relayminer.relayer.pool_profiles import PoolLimits, Timeouts
@@ -49,8 +49,9 @@ class Servers:
         backend: BackendSettings,
         limits: PoolLimits,
         timeouts: Timeouts,
+        watch: PoolWatch,
     ) -> Server:
-        """Of one endpoint.
+        """Of one endpoint; `watch` is told of its connections.
 
         Raises:
             RelayerConfigurationError: its authorities cannot be read.
@@ -67,6 +68,7 @@ class Servers:
             dial_timeout_seconds=timeouts.dial_seconds,
             tls=self.tls(url, backend, HTTP2),
             held=self._held,
+            watch=watch,
         )
         if spoken == HTTP2_ONLY:
             return http2
@@ -79,10 +81,11 @@ class Servers:
             dial_timeout_seconds=timeouts.dial_seconds,
             tls=self.tls(url, backend, HTTP1),
             held=self._held,
+            watch=watch,
         )
         both = self.tls(url, backend, HTTP2, HTTP1)
         if spoken == ALPN and both is not None:
-            return AlpnPool(http1, http2, both, timeouts.dial_seconds)
+            return AlpnPool(http1, http2, both, timeouts.dial_seconds, watch)
         return http1
 
     def tls(self, url: BackendUrl, backend: BackendSettings, *protocols: str) -> ClientTls | None:

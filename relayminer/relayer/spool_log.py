@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relayminer.relayer.spool import Spool
     from relayminer.relayer.spool_metrics import SpoolMetrics
     from relayminer.state.gateway import Redis
+    from relayminer.telemetry.metrics import CounterFamily
 
 UNAVAILABLE = "relay log unavailable"
 
@@ -96,6 +97,7 @@ class DurableLog:
         watch: whether the store takes relays.
         spool: None refuses relays while the store is away.
         timeout_seconds: after which an entry counts as not confirmed; None leaves it to the log.
+        errors: counts what the store did not confirm, by supplier and service.
         remember_seconds: how long a session's requests are remembered that are answered once.
         now_ns: nanoseconds since 1970.
     """
@@ -107,6 +109,7 @@ class DurableLog:
         spool: Spool | None,
         *,
         timeout_seconds: float | None,
+        errors: CounterFamily,
         remember_seconds: int = 7_200,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -114,6 +117,7 @@ class DurableLog:
         self._watch = watch
         self._spool = spool
         self._timeout_seconds = timeout_seconds
+        self._errors = errors
         self._remember_seconds = remember_seconds
         self._now_ns = now_ns
 
@@ -163,6 +167,7 @@ class DurableLog:
                     await self._append_once(supplier, mined, context, once)
             except StateError as error:
                 self._watch.failed(error)
+                self._errors.bind(supplier, context.service).value += 1
                 if self._spool is None:
                     raise UnavailableError(UNAVAILABLE, "log_unavailable") from error
                 maybe_logged = isinstance(error, StoreAwayError) and error.maybe_executed

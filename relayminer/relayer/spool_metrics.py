@@ -26,6 +26,11 @@ class SpoolMetrics:
         ).bind()
         self.full = counter(p + "full", "Relays refused because the spool is full").bind()
         self.failed = counter(p + "write_errors", "Relays refused: the disk did not sync").bind()
+        self.publish_errors = counter(
+            "ha_transport_redis_publish_errors",
+            "Relays that the store did not confirm; they are spooled or refused",
+            ("supplier_addr", "service_id"),
+        )
         self.damaged_bytes = counter(
             p + "damaged_bytes", "Synced once and not readable any more"
         ).bind()

@@ -78,6 +78,7 @@ class LogService:
             self.spool,
             # The store's own time limit costs a relay nothing.
             timeout_seconds=None if same else settings.publish_timeout_seconds,
+            errors=spool_metrics.publish_errors,
             remember_seconds=remember_seconds,
         )
         self._replayer = Replayer(

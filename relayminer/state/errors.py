@@ -8,7 +8,8 @@ from relayminer.errors import RelayMinerError
 
 NOT_THE_PRIMARY: Final = frozenset({"READONLY", "MASTERDOWN"})
 """What a server answers that was the primary and is not any more; nothing was written."""
-NO_WRITES: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+OUT_OF_MEMORY: Final = "OOM"
+NO_WRITES: Final = frozenset({OUT_OF_MEMORY, "MISCONF", "NOREPLICAS"})
 """What a server answers that is the primary and takes no writes at the moment."""
 _INSIDE_SCRIPTS: Final = NOT_THE_PRIMARY | NO_WRITES
 

@@ -97,6 +97,11 @@ class Redis:
         return sum(link.reconnections for link in self._links())
 
     @property
+    def reconnection_attempts(self) -> int:
+        """Times that a connection was tried for after the first one."""
+        return sum(link.reconnection_attempts for link in self._links())
+
+    @property
     def is_connected(self) -> bool:
         """Whether there is a working connection at this moment; to every node of a cluster."""
         if self._cluster is not None:

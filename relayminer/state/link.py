@@ -61,6 +61,7 @@ class Link:
     Attributes:
         has_xackdel: whether the server knows XACKDEL; False until the first connection.
         connections: made so far.
+        reconnection_attempts: times that a connection was tried for after the first one.
         target: the server of the last connection.
     """
 
@@ -71,6 +72,7 @@ class Link:
         self._line = Line(settings.max_queued_commands, settings.max_queued_bytes)
         self.has_xackdel = False
         self.connections = 0
+        self.reconnection_attempts = 0
         self.target: Target | None = None
         self._running = False
         self._connected = trio.Event()
@@ -174,6 +176,7 @@ class Link:
     async def _stay_connected(self) -> None:
         attempt = cut_short = 0
         while True:
+            self.reconnection_attempts += self.connections > 0
             try:
                 connection = await self._connect()
             except StoreAwayError as error:

@@ -8,9 +8,11 @@ complete at every moment.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
+import trio
 
 from relayminer.smst import EMPTY_ROOT, root_count, root_sum
 from relayminer.state.errors import StateError
@@ -20,17 +22,21 @@ from relayminer.state.scripting import chunks
 from relayminer.state.snapshots import ROOT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from relayminer.smst import Change, Commit
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
+    from relayminer.telemetry.metrics import Metrics
 
 CHECKPOINT: Final = load_guarded("trie_checkpoint")
 SEAL: Final = load_guarded("trie_seal")
 DELETE: Final = load_guarded("guarded_delete")
 EXPIRE: Final = load_guarded("guarded_expire")
 SCAN_COUNT: Final = 1000
+GET, SET, REMOVE, FLUSH = "get", "set", "delete", "flush_pipeline"
+SUCCESS, NOT_FOUND, ERROR = "success", "not_found", "error"
+"""Operations and their results, as the Go miner's metrics call them."""
 
 
 @attrs.frozen
@@ -41,8 +47,56 @@ class Roots:
     sealed: bytes | None
 
 
+class TrieMetrics:
+    """What tries cost in the store, by the names of the Go miner."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        prefix = "ha_smst_redis_"
+        self._operations = metrics.counter(
+            prefix + "operations",
+            "Of tries in the store: get reads nodes, set seals, flush_pipeline is a checkpoint",
+            ("operation", "result"),
+        )
+        self._errors = metrics.counter(
+            prefix + "errors", "Operations that failed, by error", ("operation", "error_type")
+        )
+        self._seconds = metrics.histogram(
+            prefix + "operation_duration_seconds",
+            "Until the store has answered",
+            ("operation",),
+            (1e-05, 5e-05, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1),
+        )
+
+    @contextmanager
+    def watched(self, operation: str) -> Iterator[None]:
+        """Counts and times one operation."""
+        began, result = trio.current_time(), SUCCESS
+        try:
+            yield
+        except StateError as error:
+            self._errors.bind(operation, type(error).__name__).value += 1
+            result = ERROR
+            raise
+        finally:
+            self._operations.bind(operation, result).value += 1
+            self._seconds.bind(operation).observe(trio.current_time() - began)
+
+    def missed(self, nodes: int) -> None:
+        """So many nodes were asked for and are not there."""
+        self._operations.bind(GET, NOT_FOUND).value += nodes
+
+
 class TrieStore:
-    """The tries of all suppliers."""
+    """The tries of all suppliers.
+
+    Args:
+        redis: where they are.
+        names: key names.
+        ttl_seconds: of a trie, from each change of it.
+        session_ttl_seconds: of the session's record, likewise.
+        metrics: where operations are counted; None counts nothing.
+        now_ns: nanoseconds since 1970.
+    """
 
     def __init__(
         self,
@@ -51,6 +105,7 @@ class TrieStore:
         *,
         ttl_seconds: int,
         session_ttl_seconds: int,
+        metrics: TrieMetrics | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._redis = redis
@@ -58,6 +113,8 @@ class TrieStore:
         self._ttl_seconds = ttl_seconds
         self._session_ttl_seconds = session_ttl_seconds
         self._now_ns = now_ns
+        self._watched = _unwatched if metrics is None else metrics.watched
+        self._metrics = metrics
 
     async def checkpoint(
         self,
@@ -94,27 +151,24 @@ class TrieStore:
         words: list[bytes | str] = []
         for digest, preimage in writes.items():
             words += (digest.hex(), preimage)
-        await run_guarded(
-            self._redis,
-            CHECKPOINT,
-            fence,
-            [
-                *self._keys(supplier, session_id)[:3],
-                self._names.miner_session_key(supplier, session_id),
-            ],
-            [
-                b"" if base_root == EMPTY_ROOT else base_root,
-                commit.root,
-                self._ttl_seconds,
-                self._session_ttl_seconds,
-                relays,
-                compute_units,
-                format_time(self._now_ns()),
-                len(writes),
-                *words,
-                *(digest.hex() for digest in removals),
-            ],
-        )
+        keys = [
+            *self._keys(supplier, session_id)[:3],
+            self._names.miner_session_key(supplier, session_id),
+        ]
+        arguments = [
+            b"" if base_root == EMPTY_ROOT else base_root,
+            commit.root,
+            self._ttl_seconds,
+            self._session_ttl_seconds,
+            relays,
+            compute_units,
+            format_time(self._now_ns()),
+            len(writes),
+            *words,
+            *(digest.hex() for digest in removals),
+        ]
+        with self._watched(FLUSH):
+            await run_guarded(self._redis, CHECKPOINT, fence, keys, arguments)
 
     async def seal(self, fence: Fence, supplier: str, session_id: str, root: bytes) -> bytes:
         """Closes the trie whose live root is `root`; returns the claimed root.
@@ -128,18 +182,20 @@ class TrieStore:
         if len(root) != ROOT_BYTES:
             raise StateError(f"a root has {ROOT_BYTES} bytes, not {len(root)}")
         nodes, live, sealed, stats = self._keys(supplier, session_id)
-        reply: bytes = await run_guarded(
-            self._redis,
-            SEAL,
-            fence,
-            [nodes, live, sealed, stats],
-            [root, f"{root_count(root)}:{root_sum(root)}", self._ttl_seconds],
-        )
+        with self._watched(SET):
+            reply: bytes = await run_guarded(
+                self._redis,
+                SEAL,
+                fence,
+                [nodes, live, sealed, stats],
+                [root, f"{root_count(root)}:{root_sum(root)}", self._ttl_seconds],
+            )
         return reply
 
     async def delete(self, fence: Fence, supplier: str, session_id: str) -> None:
         """Removes all that is stored of a trie."""
-        await run_guarded(self._redis, DELETE, fence, self._keys(supplier, session_id))
+        with self._watched(REMOVE):
+            await run_guarded(self._redis, DELETE, fence, self._keys(supplier, session_id))
 
     async def keep_alive(
         self, fence: Fence, supplier: str, session_id: str, ttl_seconds: int
@@ -175,8 +231,11 @@ class TrieStore:
         nodes = self._keys(supplier, session_id)[0]
         found: dict[bytes, bytes] = {}
         for some in chunks(digests):
-            replies = await self._redis.command("HMGET", nodes, *[one.hex() for one in some])
+            with self._watched(GET):
+                replies = await self._redis.command("HMGET", nodes, *[one.hex() for one in some])
             found.update({d: data for d, data in zip(some, replies, strict=True) if data})
+        if self._metrics is not None and len(found) < len(digests):
+            self._metrics.missed(len(set(digests)) - len(found))
         return found
 
     async def load_node(self, supplier: str, session_id: str, digest: bytes) -> bytes | None:
@@ -205,6 +264,11 @@ class TrieStore:
             names.smst_root_key(supplier, session_id),
             names.smst_stats_key(supplier, session_id),
         ]
+
+
+@contextmanager
+def _unwatched(_operation: str) -> Iterator[None]:
+    yield
 
 
 def split_changes(changes: Iterable[Change]) -> tuple[dict[bytes, bytes], list[bytes]]:

@@ -26,6 +26,9 @@ HYSTERESIS: Final = 0.98
 """Relays are let in again when less than this part of the limit is in use."""
 REMEDY: Final = "; or set redis.accept_unsafe: true and live with the loss"
 
+GATEWAY: Final = "gateway"
+"""The connections that all commands of a process share, by their name in the metrics."""
+
 _log = structlog.get_logger("relayminer.state")
 
 
@@ -155,6 +158,15 @@ class ServerWatch:
             ("memory_usage_ratio", "Share of it in use, -1 when not known", self._ratio),
         ):
             metrics.gauge(f"ha_miner_redis_{name}", text).bind().read = read
+        prefix, component = "ha_transport_redis_reconnection_", ("component",)
+        metrics.counter(
+            prefix + "attempts",
+            "Attempts to have a lost connection to the store again",
+            component,
+        ).read_all = lambda: {(GATEWAY,): redis.reconnection_attempts}
+        metrics.counter(
+            prefix + "success", "Connections to the store made after the first", component
+        ).read_all = lambda: {(GATEWAY,): redis.reconnections}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look until cancelled. A store that is away at the start is looked at when it comes."""

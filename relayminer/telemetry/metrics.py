@@ -135,13 +135,18 @@ class _Children(_Family):
 
 
 class CounterFamily(_Children):
-    """A counter per combination of labels."""
+    """A counter per combination of labels.
+
+    Attributes:
+        read_all: instead of children: says all values when somebody scrapes, by label values.
+    """
 
     kind = "counter"
 
     def __init__(self, name: str, text: str, labels: Labels) -> None:
         super().__init__(name, text, labels)
         self._known: dict[Labels, Counter] = {}
+        self.read_all: Callable[[], Mapping[Labels, float]] | None = None
 
     def bind(self, *values: str) -> Counter:
         """The counter of these label values; keep it, do not look it up per relay."""
@@ -149,7 +154,12 @@ class CounterFamily(_Children):
 
     def values(self) -> dict[Labels, float]:
         """What they are now, by label values."""
-        return {labels: child.value for labels, child in self._known.items()}
+        found: dict[Labels, float] = {}
+        if self.read_all is not None:
+            found.update(islice(self.read_all().items(), _MAX_CHILDREN))
+        for labels, child in self._known.items():
+            found[labels] = child.value
+        return found
 
     @property
     def total(self) -> float:
@@ -163,8 +173,8 @@ class CounterFamily(_Children):
     def metric_as(self, name: str, labels: Labels) -> Metric:
         """The exposition form under another name, its labels in the same order."""
         family = CounterMetricFamily(name, self.text, labels=labels)
-        for values, child in self._known.items():
-            family.add_metric(values, child.value)
+        for values, value in self.values().items():
+            family.add_metric(values, value)
         return family
 
 

@@ -10,12 +10,14 @@ import trio
 import trio.testing
 
 from relayminer.cache.heights import HeightKeeper
+from relayminer.cache.metrics import HeightMetrics
 from relayminer.cache.moment import ChainMoment
 from relayminer.chain.rpc import Block
 from relayminer.protocol.pb.shared_pb2 import Params
 from relayminer.state.block_events import BlockEvent, BlockEvents
 from relayminer.state.leases import Lease
 from relayminer.state.names import KeyNames
+from relayminer.telemetry.metrics import Metrics
 from relayminer.testing.store import fresh_store, running_gateway
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ async def play(*steps: tuple[str, int, int]) -> list[int]:
             cast("Caches", OneCache()),
             events=events,
             follower=cast("BlockFollower", node),
+            metrics=HeightMetrics(Metrics()),
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cast("Any", keeper.run))

@@ -13,6 +13,7 @@ from relayminer.config.notify import NotifySettings
 from relayminer.config.settings import Settings
 from relayminer.insight.loop_delay import LoopDelay
 from relayminer.insight.notify import Notifier
+from relayminer.insight.runtime import Runtime
 from relayminer.keys.loading import SupplierKeys
 from relayminer.miner.balances import Balances
 from relayminer.miner.service import MinerService
@@ -52,6 +53,8 @@ async def declared(home: Path) -> list[Described]:
 def _start(base: Foundation, keys: LiveKeys) -> None:
     keys.show(base.metrics)
     LoopDelay(base.metrics)
+    Runtime(base.metrics)
+    app._heights(base)
     ServerWatch(base.redis, base.settings.redis, health=base.health, metrics=base.metrics)
     app._leader(base)
     WorkerPool((), 0, stop_seconds=1, metrics=base.metrics, health=base.health)
