@@ -31,7 +31,7 @@ from relayminer.insight.loop_delay import LoopDelay
 from relayminer.insight.runtime import Runtime
 from relayminer.insight.systemd import Systemd
 from relayminer.keys.loading import SupplierKeys, load_keys
-from relayminer.mining import start_mining
+from relayminer.mining import save_left, start_mining
 from relayminer.observing import start_observing
 from relayminer.plugin import load_cache_types, load_key_providers, load_transports
 from relayminer.relayer.service import RelayerService
@@ -254,10 +254,11 @@ async def _start_services(
     await free_leases(base.redis, base.names, dead, keys)
     if Role.CACHE_LEADER in roles:
         await group.start(_leader(base))
+    relayer = _relayer(base, keys) if Role.RELAYER in roles else None
+    await save_left(base, group, roles, relayer)
     miner = None
     if Role.MINER in roles:
         miner = await start_mining(base, group, keys, roles)
-    relayer = _relayer(base, keys) if Role.RELAYER in roles else None
     if relayer is not None:
         await group.start(relayer)
     if launch.log_writer is not None:

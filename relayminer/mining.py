@@ -15,16 +15,45 @@ from relayminer.miner.shadow import (
     Silence,
     shadow_names,
 )
+from relayminer.relayer.spool_left import LeftSpools
+from relayminer.relayer.spool_service import SPOOL
 from relayminer.roles import Role
 from relayminer.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from relayminer.app import Foundation
     from relayminer.miner.interfaces import Transactions
+    from relayminer.relayer.service import RelayerService
     from relayminer.reload import LiveKeys
     from relayminer.service import ServiceGroup
 
 WITNESS_FILE: Final = "witness.json"
+
+
+async def save_left(
+    base: Foundation,
+    group: ServiceGroup,
+    roles: frozenset[Role],
+    relayer: RelayerService | None,
+) -> None:
+    """Log what dead relayers of this home left on disk: before a miner seals its sessions."""
+    settings = base.settings
+    if relayer is not None:
+        await relayer.save_left()
+        return
+    mines = Role.MINER in roles and not settings.miner.shadow
+    if mines and settings.relayer.when_store_away == SPOOL:
+        await group.start(
+            LeftSpools(
+                settings.relayer,
+                settings.home,
+                store=base.redis,
+                names=base.names,
+                moment=base.moment,
+                metrics=base.metrics,
+                loops=base.watchdog,
+            )
+        )
 
 
 async def start_mining(

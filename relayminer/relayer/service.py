@@ -112,6 +112,11 @@ class RelayerService:
             for listener in listeners:
                 listener.close()
 
+    async def save_left(self) -> None:
+        """Before `run`: log what dead processes of the home left; done before anybody mines."""
+        await self._log_service.save_left()
+        await self._tally.flush()
+
     def _begin_drain(self, listeners: Sequence[socket.socket], work: _Work) -> None:
         self.engine.draining = True
         for listener in listeners:

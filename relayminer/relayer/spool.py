@@ -8,12 +8,12 @@ survives this process: its successor in the same home replays it.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 import trio
-from attrs import define
+from attrs import define, field
 
 from relayminer.errors import RelayMinerError
 from relayminer.relayer.errors import RelayerConfigurationError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from relayminer.relayer.spool_metrics import SpoolMetrics
 
 SEGMENT_BYTES: Final = 8_388_608
-ADOPT_SECONDS: Final = 5.0
+ADOPT_SECONDS: Final = 1.0
 """How often to look for what other processes of the home left behind when they died."""
 
 T = TypeVar("T")
@@ -56,6 +56,9 @@ class Segment:
     relays: int = 0
     size_bytes: int = 0
     first_at_ns: int = 0
+    claim_opens: Counter[int] = field(factory=Counter)
+    """Of what was taken over from the dead: relays by the height at which their session may have
+    been sealed."""
 
 
 class _Batch:
@@ -171,7 +174,7 @@ class Spool:
         """
         try:
             await self._open()
-            await self._adopt()
+            await self.adopt()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._adopt_now_and_then)
                 task_status.started()
@@ -278,14 +281,15 @@ class Spool:
     async def _adopt_now_and_then(self) -> None:
         while True:
             await trio.sleep(ADOPT_SECONDS)
-            await self._adopt()
+            await self.adopt()
 
-    async def _adopt(self) -> None:
+    async def adopt(self) -> list[Segment]:
+        """Take over what dead processes of the home left, and say what that is."""
         try:
             found = await self._in_thread(self._survey)
         except OSError as error:
             self._log.warning("spool_not_adopted", reason=str(error))
-            return
+            return []
         for segment in found:
             self._sealed.append(segment)
             self.filled.set()
@@ -293,15 +297,27 @@ class Spool:
             self._log.info(
                 "spool_adopted", segments=len(found), relays=sum(one.relays for one in found)
             )
+        return found
+
+    async def give_up(self) -> None:
+        """Leave what was taken over to others, as it is; for a spool that does not `run`."""
+        with trio.CancelScope(shield=True):
+            await self._close()
 
     def _survey(self) -> list[Segment]:
         found = []
         for directory in dead_directories(self._home):
             for path in directory.segments():
-                data = path.read_bytes()
+                try:
+                    data = path.read_bytes()
+                except OSError as error:
+                    # It stays; that is no reason to leave the others, whose locks we have now.
+                    self._log.error("spool_not_readable", path=str(path), reason=str(error))
+                    continue
                 records = parse_segment(data).records
                 first_at_ns = records[0].spooled_at_ns if records else self._now_ns()
-                found.append(Segment(path, directory, len(records), len(data), first_at_ns))
+                opens = Counter(one.claim_open_height for one in records)
+                found.append(Segment(path, directory, len(records), len(data), first_at_ns, opens))
         return found
 
     async def _close(self) -> None:

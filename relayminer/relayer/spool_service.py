@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from relayminer.relayer.spool import Spool
+from relayminer.relayer.spool_left import save_left
 from relayminer.relayer.spool_log import DurableLog, StoreWatch
 from relayminer.relayer.spool_metrics import SpoolMetrics
 from relayminer.relayer.spool_replay import Replayer
@@ -95,6 +96,7 @@ class LogService:
             remember_seconds=remember_seconds,
             loops=loops,
         )
+        self._moment = moment
         health.add("store", self.log.problem)
         health.show("spool", self._details)
 
@@ -121,6 +123,11 @@ class LogService:
                 await nursery.start(self.spool.run)
             nursery.start_soon(self._replayer.run)
             task_status.started()
+
+    async def save_left(self) -> None:
+        """Before `run`: bring what dead processes of the home left on disk into the log."""
+        if self.spool is not None:
+            await save_left(self.spool, self._replayer, self._moment.height)
 
     async def finish(self) -> None:
         """Nothing is logged any more: let the replay end if the store is there."""
