@@ -10,6 +10,7 @@ import base64
 import calendar
 import json
 import re
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import trio
@@ -196,6 +197,25 @@ class CometRpc:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise self._unreadable("status", error) from error
+
+    async def server_time(self) -> int | None:
+        """Unix seconds by the node's clock, or that of what stands before it; None: not told.
+
+        Raises:
+            ChainUnavailableError: no answer.
+        """
+        try:
+            with trio.fail_after(self._timeout_seconds):
+                answer = await self._fetch(self._body("health", {}))
+        except (trio.TooSlowError, NetError) as error:
+            raise ChainUnavailableError(f"{self.address}: health: {error}") from error
+        age = answer.header(b"age")
+        try:
+            told = parsedate_to_datetime(answer.header(b"date").decode("ascii", "replace"))
+            # A cache passes the date on as it was, and says for how long it had it.
+            return calendar.timegm(told.utctimetuple()) + (int(age) if age.isdigit() else 0)
+        except (ValueError, OverflowError):
+            return None
 
     async def block(self, height: int | None = None) -> Block:
         """The block at `height`, or the latest.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from relayminer.cli.failures import FAILED, UNUSABLE, problems_json
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from relayminer.cli.findings import Finding
+    from relayminer.cli.checks.findings import Finding
 
+SHOWN_WELL = 20
+"""Suppliers and accounts that are well, each with a line of its own."""
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -26,9 +29,10 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 def check(context: click.Context, /, *, config: Path | None, as_json: bool, **flags: Any) -> None:
     """Look at everything that `run` needs, and say what is wrong and what to do about it.
 
-    Reads the configuration and the keys, and reaches out to the store, the chain's node and every
-    backend; an embedded store is started for that, and stopped. Exit code 0: it would work.
-    1: something is not there. 2: the configuration cannot be used.
+    Reads the configuration and the keys, and reaches out to the store, the chain's nodes, the
+    suppliers' stakes and accounts, and every backend in its own protocol; an embedded store is
+    started for that, and stopped. Exit code 0: it would work, though there may be warnings.
+    1: a check failed. 2: the configuration cannot be used.
     """
     from relayminer.config.errors import ConfigError  # noqa: PLC0415 - quick --help
 
@@ -43,7 +47,7 @@ def check(context: click.Context, /, *, config: Path | None, as_json: bool, **fl
         context.exit(UNUSABLE)
     import trio  # noqa: PLC0415
 
-    from relayminer.cli.checks import check_everything  # noqa: PLC0415
+    from relayminer.cli.checks.everything import check_everything  # noqa: PLC0415
     from relayminer.telemetry.logs import set_up_logs  # noqa: PLC0415
 
     set_up_logs("error", "auto")
@@ -66,7 +70,7 @@ def show(findings: Sequence[Finding]) -> None:
     for title in ("check", "", "found", "what to do"):
         # Folded, not cut: addresses and paths are there to be copied.
         table.add_column(title, overflow="fold")
-    for finding in findings:
+    for finding in shortened(findings):
         style = STYLES[finding.result]
         table.add_row(
             escape(finding.subject),
@@ -79,5 +83,17 @@ def show(findings: Sequence[Finding]) -> None:
     failures = sum(finding.result == "fail" for finding in findings)
     if failures:
         console.print(f"[bold red]{failures} of {len(findings)} checks failed[/]")
-    else:
-        console.print("[green]it would work[/]")
+        return
+    warnings = sum(finding.result == "warn" for finding in findings)
+    told = {0: "", 1: ", with 1 warning"}.get(warnings, f", with {warnings} warnings")
+    console.print(f"[green]it would work[/]{told}")
+
+
+def shortened(findings: Sequence[Finding]) -> Sequence[Finding]:
+    """Without most of a fleet's suppliers that are well: nobody reads hundreds of such lines."""
+    well = [one for one in findings if one.result == "ok" and one.is_about_one_of_many]
+    if len(well) <= SHOWN_WELL:
+        return findings
+    left_out = set(well[SHOWN_WELL:])
+    rest = attrs.evolve(well[0], subject="...", found=f"{len(left_out)} more are well")
+    return [*(one for one in findings if one not in left_out), rest]

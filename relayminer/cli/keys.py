@@ -66,11 +66,11 @@ def check_keys(
     import trio  # noqa: PLC0415 - quick --help
 
     from relayminer.cli.check import show  # noqa: PLC0415
+    from relayminer.cli.checks.suppliers import check_suppliers  # noqa: PLC0415
     from relayminer.cli.failures import FAILED  # noqa: PLC0415
-    from relayminer.cli.key_checks import check_all  # noqa: PLC0415
 
     settings = load_settings(config, overrides(**flags))
-    findings = trio.run(check_all, settings, _loaded(config, flags))
+    findings = trio.run(check_suppliers, settings, _loaded(config, flags))
     if as_json:
         click.echo(json.dumps({"checks": [finding.as_json() for finding in findings]}))
     else:

@@ -58,6 +58,7 @@ def start(
     if settings.redis.url == EMBEDDED and alone:
         click.echo(ALONE.format(home=settings.home), err=True, nl=False)
     from relayminer.app import Launch, run_process  # noqa: PLC0415
+    from relayminer.net.descriptors import raise_open_files_limit  # noqa: PLC0415
     from relayminer.reload import ConfigSource  # noqa: PLC0415
     from relayminer.workers import Leash, worker_command  # noqa: PLC0415
 
@@ -79,5 +80,6 @@ def start(
         command = worker_command(worker_words)
         wanted -= {Role.RELAYER}
     source = ConfigSource(config.absolute(), read)
+    raise_open_files_limit()
     launch = Launch(source, workers if command else 0, tuple(command), leash)
     run_process(settings, wanted, launch)

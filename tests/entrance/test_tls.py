@@ -10,7 +10,7 @@ import grpc
 import pytest
 import trio
 
-from relayminer.cli.checks import check_tls
+from relayminer.cli.checks.machine import check_tls
 from relayminer.config import load
 from relayminer.config.entrance import TlsSettings
 from relayminer.net.errors import WireError

@@ -14,7 +14,9 @@ from relayminer.chain.node_watch import NodeWatch
 from relayminer.chain.queries import ChainQueries
 from relayminer.chain.rpc_nodes import RpcNodes
 from relayminer.chain.standing import Fault, Kind, Standing
-from relayminer.cli.findings import FAIL, OK, WARN, Finding
+from relayminer.cli.checks import clock
+from relayminer.cli.checks.clock import Reading
+from relayminer.cli.checks.findings import FAIL, OK, WARN, Finding
 
 if TYPE_CHECKING:
     from relayminer.chain.rpc import CometRpc
@@ -34,8 +36,11 @@ _REMEDIES: Final = {
 }
 
 
-async def check_rpc_nodes(settings: Settings) -> list[Finding]:
-    """Every RPC node answers, is of the right chain, and its newest block is new."""
+async def check_rpc_nodes(settings: Settings, readings: list[Reading]) -> list[Finding]:
+    """Every RPC node answers, is of the right chain, and its newest block is new.
+
+    What their clocks say of ours is added to `readings`.
+    """
     async with ChainQueries(settings.chain) as queries:
         rpc = RpcNodes(settings.chain, queries.board)
         try:
@@ -44,6 +49,8 @@ async def check_rpc_nodes(settings: Settings) -> list[Finding]:
             async with trio.open_nursery() as nursery:
                 for member in rpc.nodes:
                     nursery.start_soon(_check_rpc, settings, member, queries.board, found)
+                    if member.standing.is_usable:
+                        nursery.start_soon(_read_clock, member, readings)
         finally:
             rpc.close()
     return [found[rank] for rank in sorted(found)]
@@ -62,6 +69,20 @@ async def check_grpc_nodes(settings: Settings) -> list[Finding]:
             for standing in queries.board
             if standing.kind is not Kind.RPC
         ]
+
+
+async def _read_clock(member: Member[CometRpc], readings: list[Reading]) -> None:
+    """What a node's clock and its newest block say of ours, if it tells them."""
+    name = f"the node {member.standing.name}"
+    with contextlib.suppress(ChainError):
+        status = await member.client.status()
+        if status.latest_height:
+            block_seconds = status.latest_time_ns / _NANOSECONDS
+            readings.append(Reading(f"the newest block of {name}", block_seconds - time.time()))
+        asked_at = time.time()
+        told = await member.client.server_time()
+        if told is not None:
+            readings.append(clock.of_whole_seconds(name, asked_at, told, time.time()))
 
 
 async def _check_rpc(

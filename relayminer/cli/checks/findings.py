@@ -26,6 +26,11 @@ class Finding:
     found: str
     remedy: str = ""
 
+    @property
+    def is_about_one_of_many(self) -> bool:
+        """Whether it is about one supplier of a fleet."""
+        return self.subject.startswith(("supplier ", "account "))
+
     def as_json(self) -> dict[str, str]:
         """For programs."""
         fields: dict[str, Any] = attrs.asdict(self)

@@ -1,0 +1,1 @@
+"""What `relayminer check` looks at, one module per subject."""
