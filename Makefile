@@ -1,5 +1,7 @@
 # Everything a newcomer needs: `make demo` shows it earn, `make test` proves it.
 PYTHON ?= python3
+# Tests wait for blocks and deadlines most of the time: more processes than cores.
+PROCESSES ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -25,13 +27,13 @@ check: install ## Lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: check ## All tests
-	$(BIN)/python -m pytest -q
+test: check ## All tests, PROCESSES=3 at a time
+	$(BIN)/python -m pytest -q -n $(PROCESSES)
 
 chaos: install ## Kill and cut off everything under load and count; SEED=1 MINUTES=10
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10)
 
-soak: check ## The same tests with the full counts
+soak: check ## The same tests with the full counts, one at a time
 	$(BIN)/python -m pytest -q --soak
 
 bench: install ## Print a table of measurements; JSON=FILE writes them too
