@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from relayminer.reload import LiveKeys
     from relayminer.service import ServiceGroup
 
-WITNESS_FILE: Final = "witness.json"
+WITNESS: Final = "witness"
 
 
 async def save_left(
@@ -90,7 +90,7 @@ async def start_mining(
         owner=base.owner,
         watchdog=base.watchdog,
         shadow=shadow,
-        witness_file=base.settings.home.expanduser() / WITNESS_FILE,
+        witness_home=base.settings.home.expanduser() / WITNESS,
     )
     await group.start(miner)
     await group.start(

@@ -71,7 +71,7 @@ class MinerService:
             a process (`state.leases.owner_id`).
         watchdog: Looks after the loops; None: nobody does.
         shadow: Of a shadow, whose `names` are its own; it compares and sends nothing.
-        witness_file: Where is kept what must not be forgotten with the store; None: in memory.
+        witness_home: Where is kept what must not be forgotten with the store; None: in memory.
         now: Unix seconds, for records that people read.
     """
 
@@ -91,7 +91,7 @@ class MinerService:
         owner: str,
         watchdog: Watchdog | None = None,
         shadow: Comparison | None = None,
-        witness_file: Path | None = None,
+        witness_home: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings.miner
@@ -131,7 +131,7 @@ class MinerService:
             ),
             metrics=miner_metrics,
             watchdog=self._watchdog,
-            witness=Witness(witness_file, f"{settings.redis.url} {names.base}"),
+            witness=Witness(witness_home, f"{settings.redis.url} {names.base}", owner),
             known=KnownEntities(redis, names),
             standing=self._standing,
             may_send=self._registry.may_send,

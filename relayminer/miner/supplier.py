@@ -104,7 +104,7 @@ async def _context_of(
     supplier = key.address
     book = SessionBook(supplier, store, process.metrics)
     await book.load()
-    testimony = process.witness.take_up(supplier, store.token)
+    testimony = await process.witness.take_up(supplier, store.token)
     await book.compare(testimony)
     accumulator = Accumulator(
         supplier,

@@ -5,31 +5,40 @@ nothing in it says so. The one who wrote it remembers: how many relays each open
 to which log entry. The memory outlives the ownership of a supplier, and on a file the process.
 
 It is a witness for the time in which nobody else owned the supplier: another owner that found a
-loss has told it.
+loss has told it. Miners that share a home hand their testimonies on to each other: there is a file
+for each supplier, and it belongs to the process that has taken the supplier up last.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 import trio
 from attrs import define, field
 
 from relayminer.miner.entries import SessionInfo
+from relayminer.state.store_home import PRIVATE_DIRECTORY, FileLock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from relayminer.miner.sessions import Session
     from relayminer.watchdog import Pulse
 
-FORMAT: Final = 1
 WRITE_SECONDS: Final = 3.0
-"""How old the file may be: so much of what it knew a `kill -9` takes with it."""
+"""How old the files may be: so much of what it knew a `kill -9` takes with it."""
+LOCK_TRIES: Final = 20
+LOCK_PAUSE_SECONDS: Final = 0.05
+"""Others have the lock for milliseconds, unless they were stopped; then memory must do."""
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("relayminer.miner.witness")
 
@@ -80,28 +89,36 @@ class Witness:
     """The testimonies of all suppliers of a process.
 
     Args:
-        file: where they are kept; None: in memory only.
+        home: directory where they are kept; None: in memory only.
         store: what they are about: an URL and the names in it. What is known of another store is
             no use.
+        owner: id of this process, that no other and no earlier one has had.
     """
 
-    def __init__(self, file: Path | None = None, store: str = "") -> None:
-        self._file = file
+    def __init__(self, home: Path | None = None, store: str = "", owner: str = "") -> None:
         # An URL may have a password in it.
-        self._store = sha256(store.encode()).hexdigest()
-        self._known = {} if file is None else _read(file, self._store)
+        self._files = None if home is None else _Files(home / _name_of(store), owner)
+        self._known: dict[str, Testimony] = {}
 
-    def take_up(self, supplier: str, token: int) -> Testimony:
+    async def take_up(self, supplier: str, token: int) -> Testimony:
         """What is known of a supplier that we own with `token` from now on."""
         known = self._known.get(supplier)
+        if self._files is not None:
+            theirs = await self._in_thread(partial(self._files.of_others, supplier))
+            # Who has taken it up after us knows more.
+            known = theirs or known
         # A token in between was another owner's; a smaller one is of a store that was set back.
         if known is None or token > known.token + 1:
-            known = self._known[supplier] = Testimony(token)
+            known = Testimony(token)
+        self._known[supplier] = known
         known.token = token
+        if self._files is not None:
+            plain = _plain(known)
+            await self._in_thread(partial(self._files.take, supplier, plain))
         return known
 
     async def run(self, pulse: Pulse) -> None:
-        """Keep the file up to date until cancelled."""
+        """Keep the files up to date until cancelled."""
         try:
             while True:
                 pulse.idle()
@@ -112,70 +129,118 @@ class Witness:
                 await self._write()
 
     async def _write(self) -> None:
-        if self._file is None or not any(one.changed for one in self._known.values()):
+        files = self._files
+        if files is None:
             return
-        plain = {"format": FORMAT, "store": self._store, "suppliers": _plain(self._known)}
-        for one in self._known.values():
-            one.changed = False
+        plain = {name: _plain(one) for name, one in self._known.items() if one.changed}
+        for name in plain:
+            self._known[name].changed = False
+        if plain:
+            await self._in_thread(partial(files.update, plain))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T | None:
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                return await trio.to_thread.run_sync(work)
+            except OSError as error:
+                if not isinstance(error, BlockingIOError) or not left:
+                    _log.warning("the witness files cannot be used", error=str(error))
+                    return None
+            await trio.sleep(LOCK_PAUSE_SECONDS)
+        return None
+
+
+class _Files:
+    """A file for each supplier; plain blocking work."""
+
+    def __init__(self, directory: Path, owner: str) -> None:
+        self._directory = directory
+        self._owner = owner
+
+    def of_others(self, supplier: str) -> Testimony | None:
+        """What a process that has taken the supplier up after us, or before us, knew."""
+        stored = self._read(supplier)
+        return None if stored is None or stored["by"] == self._owner else _testimony(stored)
+
+    def take(self, supplier: str, plain: dict[str, Any]) -> None:
+        """The file is ours from now on."""
+        with self._locked():
+            self._replace(supplier, plain)
+
+    def update(self, plain: dict[str, dict[str, Any]]) -> None:
+        """Write what has changed; of suppliers that others have taken up nothing."""
+        with self._locked():
+            for supplier, one in plain.items():
+                stored = self._read(supplier)
+                if stored is None or stored["by"] == self._owner:
+                    self._replace(supplier, one)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        lock = FileLock(self._directory / "lock")
         try:
-            await trio.to_thread.run_sync(_replace, self._file, plain)
-        except OSError as error:
-            _log.warning("the witness file is not written", file=str(self._file), error=str(error))
+            if not lock.acquire_alone():
+                raise BlockingIOError(f"{self._directory} is locked by another process")
+            yield
+        finally:
+            lock.close()
+
+    def _file(self, supplier: str) -> Path:
+        return self._directory / f"{supplier}.json"
+
+    def _read(self, supplier: str) -> dict[str, Any] | None:
+        """What is in a file; None when there is none, or none that can be used."""
+        file = self._file(supplier)
+        try:
+            stored: dict[str, Any] = json.loads(file.read_bytes())
+            _testimony(stored)
+            return stored if isinstance(stored["by"], str) else None
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            _log.warning("a witness file is of no use", file=str(file), error=repr(error))
+            return None
+
+    def _replace(self, supplier: str, plain: dict[str, Any]) -> None:
+        text = json.dumps({"by": self._owner, **plain}, separators=(",", ":"))
+        file = self._file(supplier)
+        fresh = file.with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text.encode())
+        fresh.replace(file)
 
 
-def _plain(known: dict[str, Testimony]) -> dict[str, Any]:
+def _name_of(store: str) -> str:
+    return sha256(store.encode()).hexdigest()[:16]
+
+
+def _plain(one: Testimony) -> dict[str, Any]:
     return {
-        supplier: {
-            "token": one.token,
-            "through": list(one.through),
-            "sessions": [
-                [
-                    held.info.session_id,
-                    held.info.service_id,
-                    held.info.application_address,
-                    held.info.start_height,
-                    held.info.end_height,
-                    held.relays,
-                    held.compute_units,
-                ]
-                for held in one.sessions.values()
-            ],
-        }
-        for supplier, one in known.items()
+        "token": one.token,
+        "through": list(one.through),
+        "sessions": [
+            [
+                held.info.session_id,
+                held.info.service_id,
+                held.info.application_address,
+                held.info.start_height,
+                held.info.end_height,
+                held.relays,
+                held.compute_units,
+            ]
+            for held in one.sessions.values()
+        ],
     }
 
 
-def _read(file: Path, store: str) -> dict[str, Testimony]:
-    """What a process before us knew; nothing when the file cannot be read."""
-    try:
-        stored = json.loads(file.read_bytes())
-        if stored["format"] != FORMAT:
-            _log.warning("the witness file is of another version", file=str(file))
-            return {}
-        if stored["store"] != store:
-            return {}
-        return {
-            supplier: Testimony(
-                int(one["token"]),
-                (int(one["through"][0]), int(one["through"][1])),
-                {
-                    row[0]: Held(SessionInfo(*row[:5]), int(row[5]), int(row[6]))
-                    for row in one["sessions"]
-                },
-            )
-            for supplier, one in stored["suppliers"].items()
-        }
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        _log.warning("the witness file is of no use", file=str(file), error=str(error))
-        return {}
-
-
-def _replace(file: Path, plain: dict[str, Any]) -> None:
-    data = json.dumps(plain, separators=(",", ":")).encode()
-    fresh = file.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-    fresh.replace(file)
+def _testimony(stored: dict[str, Any]) -> Testimony:
+    return Testimony(
+        int(stored["token"]),
+        (int(stored["through"][0]), int(stored["through"][1])),
+        {
+            row[0]: Held(SessionInfo(*row[:5]), int(row[5]), int(row[6]))
+            for row in stored["sessions"]
+        },
+    )

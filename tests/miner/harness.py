@@ -117,7 +117,7 @@ class Rig:
     )
     metrics: Metrics = attrs.field(factory=Metrics)
     block_time_seconds: float = 0.1
-    witness_file: Path | None = None
+    witness_home: Path | None = None
     sent: dict[str, int] = attrs.field(factory=dict)
     """Distinct relays logged, by session id."""
 
@@ -145,7 +145,7 @@ class Rig:
             transactions=chain,
             metrics=self.metrics,
             owner=owner or owner_id("test"),
-            witness_file=self.witness_file,
+            witness_home=self.witness_home,
         )
 
     @asynccontextmanager

@@ -154,8 +154,8 @@ async def test_a_session_that_is_gone_altogether_is_told(server: Server) -> None
 
 async def test_a_miner_that_died_with_the_store_remembers(server: Server, tmp_path: Path) -> None:
     """What the process before us saw confirmed is in its file, and the loss is told from it."""
-    file = tmp_path / "witness.json"
-    async with rig(server.url, witness_file=file) as mine, mine.mining():
+    home = tmp_path / "witness"
+    async with rig(server.url, witness_home=home) as mine, mine.mining():
         await mine.log(A, 10)
         await mine.counted(A, 10)
         await log_is_empty(mine)
@@ -167,7 +167,7 @@ async def test_a_miner_that_died_with_the_store_remembers(server: Server, tmp_pa
         await log_is_empty(mine)
     server.set_back()
     async with rig(
-        server.url, names=mine.names, chain=mine.chain, sent=mine.sent, witness_file=file
+        server.url, names=mine.names, chain=mine.chain, sent=mine.sent, witness_home=home
     ) as mine:
         await mine.log(A, 1, first=17)
         async with mine.mining():
@@ -200,18 +200,64 @@ async def test_a_store_set_back_behind_the_claim_gets_no_wrong_proof(server: Ser
         assert proofs == []
 
 
-async def test_a_witness_is_of_no_use_after_another_owner(tmp_path: Path) -> None:
-    """What another owner did in between may have changed what there is; a newer token says so."""
-    file = tmp_path / "witness.json"
-    witness = Witness(file)
-    witness.take_up("supplier", 3).counted((5, 0))
+async def word_of(witness: Witness) -> None:
+    """Have it write down what it knows."""
     with trio.move_on_after(0):
         await witness.run(Pulse())
+
+
+async def test_a_witness_is_of_no_use_after_another_owner(tmp_path: Path) -> None:
+    """What another owner did in between may have changed what there is; a newer token says so."""
+    witness = Witness(tmp_path, owner="first")
+    (await witness.take_up("supplier", 3)).counted((5, 0))
+    await word_of(witness)
+    (file,) = await trio.to_thread.run_sync(lambda: list(tmp_path.glob("*/*.json")))
     for token, through in ((4, (5, 0)), (1, (5, 0)), (9, (0, 0))):
-        again = Witness(file)
-        assert again.take_up("supplier", token).through == through
-    assert Witness(file, "another store").take_up("supplier", 4).through == (0, 0)
-    file.write_bytes(b"{")
-    assert Witness(file).take_up("supplier", 4).through == (0, 0)
-    file.write_bytes(b'{"format": 2}')
-    assert Witness(file).take_up("supplier", 4).through == (0, 0)
+        text = file.read_bytes()
+        again = Witness(tmp_path, owner="second")
+        assert (await again.take_up("supplier", token)).through == through
+        file.write_bytes(text)
+    other = Witness(tmp_path, "another store", owner="second")
+    assert (await other.take_up("supplier", 4)).through == (0, 0)
+    for text in (b"{", b"[]", b'{"by": 2}', b'{"by": "x", "token": 3, "through": []}'):
+        file.write_bytes(text)
+        spoilt = Witness(tmp_path, owner="third")
+        assert (await spoilt.take_up("supplier", 4)).through == (0, 0)
+
+
+async def test_miners_of_one_home_do_not_overwrite_what_each_other_saw(tmp_path: Path) -> None:
+    """Each keeps what it knows of its own suppliers, whoever writes last."""
+    first, second = Witness(tmp_path, owner="first"), Witness(tmp_path, owner="second")
+    (await first.take_up("one", 3)).counted((5, 0))
+    (await second.take_up("two", 8)).counted((7, 0))
+    for _ in range(2):
+        await word_of(first)
+        await word_of(second)
+    after = Witness(tmp_path, owner="after")
+    assert (await after.take_up("one", 4)).through == (5, 0)
+    assert (await after.take_up("two", 9)).through == (7, 0)
+
+
+async def test_a_testimony_goes_with_the_supplier_from_miner_to_miner(tmp_path: Path) -> None:
+    """Whoever takes it up knows what the one before knew; that one's last word comes too late."""
+    first, second = Witness(tmp_path, owner="first"), Witness(tmp_path, owner="second")
+    before = await first.take_up("supplier", 3)
+    before.counted((5, 0))
+    await word_of(first)
+    later = await second.take_up("supplier", 4)
+    assert later.through == (5, 0)
+    before.counted((6, 0))
+    later.counted((9, 0))
+    await word_of(second)
+    await word_of(first)
+    # And back again: what it knew itself is older by now.
+    assert (await first.take_up("supplier", 5)).through == (9, 0)
+
+
+async def test_a_home_that_cannot_be_used_leaves_the_memory(tmp_path: Path) -> None:
+    """No file can be had: what this process saw itself is known to it all the same."""
+    (tmp_path / "in the way").write_bytes(b"")
+    witness = Witness(tmp_path / "in the way", owner="first")
+    (await witness.take_up("supplier", 3)).counted((5, 0))
+    await word_of(witness)
+    assert (await witness.take_up("supplier", 4)).through == (5, 0)
