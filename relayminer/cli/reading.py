@@ -12,6 +12,7 @@ from relayminer.chain.queries import ChainQueries
 from relayminer.errors import RelayMinerError
 from relayminer.miner.shadow import shadow_names
 from relayminer.state.embedded import open_store
+from relayminer.state.errors import StateError
 from relayminer.state.gateway import Redis
 from relayminer.state.names import KeyNames
 from relayminer.story.books import Books
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from relayminer.config.settings import Settings
 
-STORE_SECONDS = 20.0
+STORE_SECONDS = 5.0
 
 
 class StoreSilentError(RelayMinerError):
@@ -61,11 +62,11 @@ async def reading(settings: Settings, *, with_chain: bool = True) -> AsyncIterat
     async with open_store(settings.redis, settings.home) as url, trio.open_nursery() as nursery:
         redis = Redis(url, settings.redis)
         await nursery.start(redis.run)
-        with trio.move_on_after(STORE_SECONDS) as waiting:
-            await redis.wait_connected()
-        if waiting.cancelled_caught:
+        try:
+            await redis.command("PING", timeout_seconds=STORE_SECONDS)
+        except StateError as error:
             nursery.cancel_scope.cancel()
-            raise StoreSilentError("the store does not answer; is redis.url right?")
+            raise StoreSilentError(f"{error}; is redis.url right?") from None
         async with ChainQueries(settings.chain) as queries:
             prices = Prices(queries if with_chain else None)
             yield Reading(redis, names, Books(redis, names), prices)
