@@ -15,9 +15,11 @@ import trio
 from attrs import define, field, frozen
 
 from relayminer.console.accounts import RunningAccounts
+from relayminer.protocol.reward import root_count, root_sum
 from relayminer.state.errors import StateError
 from relayminer.state.log_reader import LogReader
 from relayminer.state.sessions import SessionStore
+from relayminer.state.snapshots import ROOT_BYTES
 from relayminer.state.suppliers import SupplierStates
 from relayminer.story.earnings import report
 from relayminer.story.forecast import Prices
@@ -172,7 +174,35 @@ class Overview:
             open_by_supplier[supplier] = sum(not one.is_terminal for one in found)
             snapshots.extend(found)
         snapshots.sort(key=lambda one: (-one.session_end_height, one.supplier_operator_address))
-        return [await self._session(one) for one in snapshots[:MAX_SESSIONS]], open_by_supplier
+        shown = await self._as_stored(snapshots[:MAX_SESSIONS])
+        return [await self._session(one) for one in shown], open_by_supplier
+
+    async def _as_stored(self, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+        """The same with what their tries hold: records of open sessions say what ever was there."""
+        names = self.sources.names
+        still_open = [one for one in snapshots if not one.is_terminal and one.relay_count]
+        roots = await self.sources.redis.get_many(
+            [
+                names.smst_live_root_key(one.supplier_operator_address, one.session_id)
+                for one in still_open
+            ]
+        )
+        held = {
+            (one.supplier_operator_address, one.session_id): root
+            for one, root in zip(still_open, roots, strict=True)
+            if root and len(root) == ROOT_BYTES
+        }
+        found = []
+        for one in snapshots:
+            root = held.get((one.supplier_operator_address, one.session_id))
+            found.append(
+                one
+                if root is None
+                else attrs.evolve(
+                    one, relay_count=root_count(root), total_compute_units=root_sum(root)
+                )
+            )
+        return found
 
     async def _session(self, snapshot: Snapshot) -> dict[str, Any]:
         prices = self._prices

@@ -173,7 +173,8 @@ class TrieStore:
     async def seal(self, fence: Fence, supplier: str, session_id: str, root: bytes) -> bytes:
         """Closes the trie whose live root is `root`; returns the claimed root.
 
-        Sealing again changes nothing and returns the root that was sealed first.
+        The session's counters say what the root holds from then on. Sealing again changes nothing
+        and returns the root that was sealed first.
 
         Raises:
             FencedError: another owner has the supplier.
@@ -187,8 +188,17 @@ class TrieStore:
                 self._redis,
                 SEAL,
                 fence,
-                [nodes, live, sealed, stats],
-                [root, f"{root_count(root)}:{root_sum(root)}", self._ttl_seconds],
+                [
+                    *(nodes, live, sealed, stats),
+                    self._names.miner_session_key(supplier, session_id),
+                ],
+                [
+                    root,
+                    f"{root_count(root)}:{root_sum(root)}",
+                    self._ttl_seconds,
+                    root_count(root),
+                    root_sum(root),
+                ],
             )
         return reply
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 
+from relayminer.protocol.reward import root_sum
 from relayminer.state.errors import UnreadableValueError
 from relayminer.state.meter import MeterStore
 from relayminer.state.sessions import SessionStore
@@ -172,7 +173,12 @@ class Teller:
         supplier, session_id = account.supplier, account.session_id
         roots = await self._tries.roots(supplier, session_id)
         snapshot = await self._readable_snapshot(supplier, session_id)
-        units = account.compute_units or (snapshot.total_compute_units if snapshot else 0)
+        units = snapshot.total_compute_units if snapshot else 0
+        root = roots.sealed or roots.live
+        if root is not None:
+            # While a session is open its record says what was ever counted.
+            units = root_sum(root)
+        units = account.compute_units or units
         return Story(
             account=account,
             snapshot=snapshot,

@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from relayminer.cache.moment import ChainMoment
+from relayminer.console.overview import Overview, Sources
 from relayminer.miner.witness import Witness
 from relayminer.state.relay_log import RelayLog
 from relayminer.state.server_process import find_program
+from relayminer.state.suppliers import SupplierState, SupplierStates
+from relayminer.story.explain import Teller
+from relayminer.story.forecast import Prices
+from relayminer.telemetry.health import Health
 from relayminer.watchdog import Pulse
 from tests.miner.chain import COMPUTE_UNITS
 from tests.miner.harness import WAIT_SECONDS, Rig, rig, session_ids, until
@@ -114,6 +120,47 @@ async def test_a_loss_is_found_before_the_claim(server: Server) -> None:
         assert mine.claimed_counts() == {A: 19}
         assert (lost["relays"], lost["compute_units"]) == (7, 7 * COMPUTE_UNITS)
         assert lost["reward_upokt"] > 0
+        # Whoever looks at the record afterwards sees what was claimed, not what ever was counted.
+        record = await mine.record(A)
+        assert record is not None
+        assert (record.relay_count, record.total_compute_units) == (19, 19 * COMPUTE_UNITS)
+
+
+async def test_nobody_is_shown_more_than_there_is(server: Server) -> None:
+    """The loss is in an open session: its record is ahead of its trie, the pages are not."""
+    async with rig(server.url) as mine:
+        async with mine.mining():
+            await mine.log(A, 10)
+            await mine.counted(A, 10)
+            await log_is_empty(mine)
+        key = mine.names.miner_session_key(mine.supplier, A)
+        await mine.redis.command("HINCRBY", key, "relay_count", 7)
+        await mine.redis.command("HINCRBY", key, "total_compute_units", 7 * COMPUTE_UNITS)
+        record = await mine.record(A)
+        assert record is not None
+        assert record.relay_count == 17
+        mine.chain.advance(10)
+        overview = Overview(
+            Sources(
+                redis=mine.redis,
+                names=mine.names,
+                chain=mine.chain,
+                moment=ChainMoment(1.0),
+                health=Health(),
+                backends=dict,
+                relays_served=lambda: 0,
+                about={},
+            )
+        )
+        states = SupplierStates(mine.redis, mine.names)
+        await states.put(
+            SupplierState(status="active", staked=True, operator_address=mine.supplier)
+        )
+        (shown,) = (await overview.look())["sessions"]
+        assert (shown["relays"], shown["worth_upokt"]) == (10, 10 * COMPUTE_UNITS)
+        teller = Teller(mine.redis, mine.names, Prices(mine.chain))
+        (account,) = await teller.find(A)
+        assert (await teller.tell(account)).worth_upokt == 10 * COMPUTE_UNITS
 
 
 async def test_what_comes_back_from_the_log_is_not_lost(server: Server) -> None:
