@@ -341,6 +341,8 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
     moment = ChainMoment(settings.chain.block_time_seconds)
     rpc = RpcNodes(settings.chain, queries.board)
     queries.show(metrics)
+    follower = BlockFollower(rpc, settings.chain, random.Random())  # noqa: S311 - jitter only
+    follower.show(metrics)
     watchdog = Watchdog(metrics)
     health.add("start", lambda: "starting")
     health.add("loops", watchdog.problem)
@@ -350,7 +352,7 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
         redis=redis,
         names=names,
         queries=queries,
-        follower=BlockFollower(rpc, settings.chain, random.Random()),  # noqa: S311 - jitter only
+        follower=follower,
         nodes=NodeWatch(rpc, queries.groups, settings.chain),
         moment=moment,
         caches=Caches(
@@ -376,7 +378,7 @@ def _heights(base: Foundation) -> HeightKeeper:
         base.caches,
         events=events,
         follower=base.follower,
-        metrics=HeightMetrics(base.metrics),
+        metrics=HeightMetrics(base.metrics, base.settings.chain.block_time_seconds),
     )
 
 

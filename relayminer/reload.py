@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from relayminer.errors import RelayMinerError
+from relayminer.keys.errors import KeyLoadError
 from relayminer.keys.loading import SupplierKeys, load_keys
 
 if TYPE_CHECKING:
@@ -133,6 +134,9 @@ class Reloader:
         ).bind()
         self._in_force.value = 1.0
         self._loads = metrics.counter("ha_keys_reloads", "Times that keys were read again").bind()
+        self._load_errors = metrics.counter(
+            "ha_keys_load_errors", "Sources of keys that could not be read again", ("provider",)
+        )
         self._changes = metrics.counter(
             "ha_keys_changes", "Keys that came or went while running", ("type",)
         )
@@ -181,6 +185,8 @@ class Reloader:
                 tls = self._relayer.entrance.prepare(settings.relayer.tls)
         except (RelayMinerError, OSError) as error:
             self._outcomes.bind(REFUSED).value += 1
+            for source in error.sources if isinstance(error, KeyLoadError) else ():
+                self._load_errors.bind(source).value += 1
             self._in_force.value = 0.0
             self._log.error(
                 "reload_refused", reason=str(error), effect="what was in force stays in force"

@@ -52,7 +52,7 @@ class HeightKeeper:
         self._params = caches.of(SHARED_PARAMS)
         self._events = events
         self._follower = follower
-        self._heard = metrics.heard
+        self._metrics = metrics
         metrics.height.read = lambda: moment.height
         self._news = trio.Event()
         self._published: BlockEvent | None = None
@@ -98,7 +98,7 @@ class HeightKeeper:
     async def _listen(self, events: BlockEvents) -> None:
         async with events.listen() as blocks:
             async for block in blocks:
-                self._heard.value += 1
+                self._metrics.heard.value += 1
                 if self._is_of_another_chain(block):
                     continue
                 if self._published is None or block.height > self._published.height:
@@ -109,6 +109,7 @@ class HeightKeeper:
         set_backs = follower.set_backs
         with follower.subscribe() as blocks:
             async for block in blocks:
+                self._metrics.block(block.height, block.time_ns)
                 if follower.set_backs != set_backs:
                     set_backs = follower.set_backs
                     self._moment.set_back(block.height)

@@ -11,6 +11,8 @@ from relayminer.telemetry.metrics import LATENCY_SECONDS
 if TYPE_CHECKING:
     from relayminer.telemetry.metrics import Counter, Gauge, Histogram, Metrics
 
+SLOW = 1.5
+"""Block times after which a block is late."""
 _REFRESH_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LATENCY_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 
@@ -21,7 +23,10 @@ class OneCacheMetrics:
 
     memory_hits: Counter
     store_hits: Counter
+    memory_misses: Counter
     store_misses: Counter
+    chain_answers: Counter
+    chain_silences: Counter
     store_errors: Counter
     chain_queries: Counter
     chain_errors: Counter
@@ -41,7 +46,9 @@ class CacheMetrics:
             "ha_cache_hits", "Values found in a cache", ("cache_type", "level")
         )
         self._misses = metrics.counter(
-            "ha_cache_misses", "Values not found in a cache", ("cache_type", "level")
+            "ha_cache_misses",
+            "Values not found: l1 in memory, l2 in the store; l3 told by the chain, l3_error not",
+            ("cache_type", "level"),
         )
         self._errors = metrics.counter(
             "ha_cache_store_errors", "Store reads and writes that failed", ("cache_type",)
@@ -83,7 +90,10 @@ class CacheMetrics:
         return OneCacheMetrics(
             self._hits.bind(cache_type, "l1"),
             self._hits.bind(cache_type, "l2"),
+            self._misses.bind(cache_type, "l1"),
             self._misses.bind(cache_type, "l2"),
+            self._misses.bind(cache_type, "l3"),
+            self._misses.bind(cache_type, "l3_error"),
             self._errors.bind(cache_type),
             self._queries.bind(cache_type),
             self._query_errors.bind(cache_type),
@@ -97,15 +107,51 @@ class CacheMetrics:
 
 
 class HeightMetrics:
-    """What this process hears of blocks."""
+    """What this process hears of blocks, and how fast they come.
 
-    def __init__(self, metrics: Metrics) -> None:
+    Args:
+        metrics: where it is declared.
+        block_seconds: how far blocks are said to be apart.
+    """
+
+    def __init__(self, metrics: Metrics, block_seconds: float) -> None:
+        self._block_seconds = block_seconds
+        self._before: tuple[int, int] | None = None
+        metrics.gauge(
+            "ha_miner_configured_block_time_seconds",
+            "What the configuration says: chain.block_time_seconds",
+        ).bind().value = block_seconds
+        self._interval = metrics.gauge(
+            "ha_miner_current_block_interval_seconds",
+            "Between the last two blocks that were seen, by their own times",
+        ).bind()
+        self._slow = metrics.counter(
+            "ha_miner_fullnode_slow_blocks",
+            "Blocks that came later than one and a half block times after the one before",
+        ).bind()
+        self._slow_in_a_row = metrics.gauge(
+            "ha_miner_fullnode_slow_blocks_consecutive", "Of these the last ones without a break"
+        ).bind()
         self.height = metrics.gauge(
             "ha_cache_current_block_height", "Height by which caches and relays are judged"
         ).bind()
         self.heard = metrics.counter(
             "ha_cache_block_events_received", "Blocks heard of through the store"
         ).bind()
+
+    def block(self, height: int, time_ns: int) -> None:
+        """A block of our own node."""
+        before, self._before = self._before, (height, time_ns)
+        if before is None or height <= before[0]:
+            return
+        blocks = height - before[0]
+        seconds = (time_ns - before[1]) / 1e9 / blocks
+        self._interval.value = seconds
+        if seconds > SLOW * self._block_seconds:
+            self._slow.value += blocks
+            self._slow_in_a_row.value += blocks
+        else:
+            self._slow_in_a_row.value = 0
 
 
 class LeaderMetrics:

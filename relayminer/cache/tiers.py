@@ -192,6 +192,7 @@ class Cache(Generic[Key, Value]):
 
     async def _fly(self, key: Key) -> Value:
         flight = self._flights[key] = _Flight()
+        self._metrics.memory_misses.value += 1
         began = self._clock()
         try:
             found = await self._read(key)
@@ -295,12 +296,14 @@ class Cache(Generic[Key, Value]):
             raise AbsentError(f"{self.kind.name} {_text(key)} does not exist: {error}") from error
         except ChainError as error:
             self._metrics.chain_errors.value += 1
+            self._metrics.chain_silences.value += 1
             if self._chain_away_since is None:
                 self._chain_away_since = self._clock()
             raise LoadError(f"{self.kind.name} {_text(key)}: {error}") from error
         finally:
             self._metrics.query_seconds.observe(self._clock() - began)
         self._chain_away_since = None
+        self._metrics.chain_answers.value += 1
         return value
 
     async def _write(self, key: Key, value: Value) -> None:

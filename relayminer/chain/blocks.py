@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from relayminer.chain.rpc import Block, BlockRpc, NodeStatus
     from relayminer.config.chain import ChainSettings
+    from relayminer.telemetry.metrics import Metrics
 
 EVENTS_KEPT = 32
 """Recent blocks whose events are remembered until they are asked for."""
@@ -70,10 +71,18 @@ class BlockFollower:
         self._events_changed = trio.Event()
         self._node_is_away = False
         self._wrong_chain: WrongChainError | None = None
+        self.event_retries = 0
+        """How often the events of a block were not to be had, and asked for again."""
         self.set_backs = 0
         """How often the chain turned out to have another past than it had."""
         self.common_height = 0
         """The last block that the chain's two pasts share, at the last set-back."""
+
+    def show(self, metrics: Metrics) -> None:
+        """Show how often a node did not have what it should."""
+        metrics.counter(
+            "ha_miner_block_results_retries", "Blocks whose events were asked for again"
+        ).read_all = lambda: {(): self.event_retries}
 
     @property
     def latest(self) -> Block | None:
@@ -345,6 +354,7 @@ class EventStream:
                 except ChainError as error:
                     if self._skip_pruned(error):
                         continue
+                    self._follower.event_retries += 1
                     _log.warning("no events of a block yet", height=height, error=str(error))
                     await trio.sleep(retry_seconds)
                     retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)

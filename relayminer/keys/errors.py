@@ -15,11 +15,13 @@ class KeyLoadError(RelayMinerError):
 
     Attributes:
         problems: what is wrong, each with the file, the place in it, and what to do.
+        sources: names of the sources that they are of, where that is known.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], sources: Sequence[str] = ()) -> None:
         super().__init__("keys cannot be loaded:\n" + "\n".join(f"  - {one}" for one in problems))
         self.problems = tuple(problems)
+        self.sources = tuple(sources)
 
 
 class MnemonicError(RelayMinerError):

@@ -60,6 +60,7 @@ def load_keys(settings: KeySettings, providers: Iterable[KeySource]) -> Supplier
     protect_process()
     keys: list[SigningKey] = []
     problems: list[str] = []
+    failed: list[str] = []
     providers = sorted(providers, key=_order)
     installed = {provider.name for provider in providers}
     problems.extend(
@@ -72,8 +73,9 @@ def load_keys(settings: KeySettings, providers: Iterable[KeySource]) -> Supplier
             keys.extend(provider.load(settings))
         except KeyLoadError as error:
             problems.extend(error.problems)
+            failed.append(provider.name)
     if problems:
-        raise KeyLoadError(problems)
+        raise KeyLoadError(problems, failed)
     return SupplierKeys(keys)
 
 

@@ -10,6 +10,7 @@ What the store gives back is compared with what it confirmed; see `custody`.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,7 @@ from relayminer.state.errors import (
     SessionSealedError,
     StateError,
 )
+from relayminer.telemetry.metrics import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +58,10 @@ COMPUTE_UNITS_RETRY_SECONDS: Final = 10.0
 """How long relays of any weight pass before the chain is asked again."""
 AHEAD_BLOCKS_MAX: Final = 1000
 """A session that begins later than this is of a relayer whose chain is not ours."""
+TRANSIENT: Final = "transient_error"
+UNEXPECTED: Final = "unexpected_error"
+UNREADABLE: Final = "unreadable"
+"""Why relays stay in the log, and why a working copy was dropped, in the metrics."""
 REASONS_SHOWN: Final = 5
 """Reasons of refused entries that one line of the log names."""
 SESSIONS_MAX: Final = 20_000
@@ -88,6 +94,7 @@ class Accumulator:
         facts: ChainFacts,
         metrics: MinerMetrics,
         *,
+        now: Callable[[], float] = time.time,
         height: Callable[[], int],
         testimony: Testimony,
     ) -> None:
@@ -97,6 +104,7 @@ class Accumulator:
         self._tries = tries
         self._facts = facts
         self._metrics = metrics
+        self._now = now
         self._height = height
         self._custody = Custody(
             supplier, store, tries, Mender(supplier, store, facts, metrics), testimony
@@ -120,12 +128,11 @@ class Accumulator:
                 try:
                     poison += await self._add_session(info, relays, done, result)
                 except StateError as error:
-                    self._tries.drop(self._supplier, info.session_id)
-                    result.failed += len(relays)
+                    self._failed(info, relays, TRANSIENT, result)
                     self._tell("checkpoint failed, its entries stay pending", info, error)
                 except TrieUnavailableError as error:
-                    self._tries.drop(self._supplier, info.session_id)
-                    result.failed += len(relays)
+                    self._failed(info, relays, UNEXPECTED, result)
+                    self._metrics.evictions.bind(self._supplier, UNREADABLE).value += 1
                     self._tell("trie unreadable, its entries stay pending", info, error)
             try:
                 if poison:
@@ -139,6 +146,15 @@ class Accumulator:
                 result.failed += len(entries)
                 _log.warning("not acknowledged", supplier=self._supplier, error=str(error))
         return result
+
+    def _failed(
+        self, info: SessionInfo, relays: Sequence[Relay], reason: str, result: Added
+    ) -> None:
+        """Entries stay pending; the working copy of their trie is not what is durable."""
+        self._tries.drop(self._supplier, info.session_id)
+        result.failed += len(relays)
+        failed = self._metrics.relays_failed.bind(self._supplier, info.service_id, reason)
+        failed.value += len(relays)
 
     def _tell(self, event: str, info: SessionInfo, error: Exception) -> None:
         self._metrics.checkpoint_failures.bind(self._supplier).value += 1
@@ -263,9 +279,18 @@ class Accumulator:
         self._tries.keep(self._supplier, session_id, trie)
         session.relay_count, session.compute_units = count, weight
         self._custody.holds(session)
+        self._time(session.info.service_id, relays)
         done.extend(relay.entry.id for relay in relays)
         result.counted += len(relays)
         self._metrics.added(self._supplier, session.info.service_id).value += count - before
+
+    def _time(self, service: str, relays: Sequence[Relay]) -> None:
+        """Observe how long relays were in the log; an entry's id begins with its time."""
+        now_ms = self._now() * 1_000
+        observe = self._metrics.end_to_end.bind(self._supplier, service).observe
+        for relay in relays:
+            logged_ms = int(relay.entry.id.partition(b"-")[0])
+            observe(max(0.0, now_ms - logged_ms) / 1_000)
 
     async def _late(
         self, session: Session, relays: Sequence[Relay], done: list[bytes], result: Added
@@ -274,7 +299,10 @@ class Accumulator:
         lost = [relay for relay in relays if not await self._was_counted(session, relay)]
         if lost:
             result.rejected += len(lost)
-            self._metrics.relays_rejected.bind(self._supplier, "late").value += len(lost)
+            late = self._metrics.relays_rejected.bind(
+                self._supplier, "late", session.info.service_id
+            )
+            late.value += len(lost)
             await self._store.append_records(
                 [
                     record(
@@ -304,7 +332,8 @@ class Accumulator:
     async def _bury(self, poison: Sequence[Poison], result: Added) -> None:
         await self._store.dead_letter(poison)
         result.rejected += len(poison)
-        self._metrics.relays_rejected.bind(self._supplier, "poison").value += len(poison)
+        self._metrics.relays_rejected.bind(self._supplier, "poison", UNKNOWN).value += len(poison)
+        self._metrics.undecodable.bind(self._supplier).value += len(poison)
         first = {item.reason: item.entry.id.decode() for item in reversed(poison)}
         _log.warning(
             "log entries moved to the dead letters",

@@ -38,6 +38,7 @@ class SessionBook:
         """Read every session of the supplier from the store."""
         for session in await self._store.load_sessions():
             self._sessions[session.session_id] = session
+        self._metrics.sessions_loaded.bind(self._supplier).value += len(self._sessions)
 
     async def compare(self, testimony: Testimony) -> None:
         """Believe a witness that a trie held more than the store says, or that there was one.

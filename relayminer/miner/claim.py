@@ -76,6 +76,7 @@ async def claim_group(
             Phase.CLAIM,
             outgoing,
             height=height,
+            open_height=windows.claim_open_height,
             close_height=windows.claim_close_height,
         )
 

@@ -23,6 +23,7 @@ from relayminer.miner.errors import TrieUnavailableError
 from relayminer.miner.lifecycle import Duty, SessionState, duty
 from relayminer.miner.prove import prove_group
 from relayminer.miner.reconcile import SETTLEMENT_GRACE_BLOCKS, claim_verdict, proof_verdict
+from relayminer.miner.records import Phase
 from relayminer.miner.taken_back import BELIEVED, is_last_look, send_again
 from relayminer.state.errors import StateError
 
@@ -46,6 +47,7 @@ SLOWNESS: Final = 2.0
 
 _log = structlog.get_logger("relayminer.miner.drive")
 
+_PHASES: Final = {Duty.CLAIM: Phase.CLAIM, Duty.PROVE: Phase.PROOF}
 _FAILED_CLAIMS: Final = frozenset(
     {
         SessionState.CLAIM_WINDOW_CLOSED,
@@ -62,6 +64,7 @@ class Driver:
         self._context = context
         self._in_hand: set[str] = set()
         self._height = 0
+        self._begun_height = 0
         self._due = trio.Event()
         self._ledger_grew = False
         self._set_backs = context.process.blocks.set_backs
@@ -144,6 +147,9 @@ class Driver:
 
     async def _drive(self, height: int, nursery: trio.Nursery, pulse: Pulse) -> None:
         """One pass at the last committed block `height`; what it begins runs in `nursery`."""
+        lag = self._context.process.metrics.pass_blocks.bind(self._context.address)
+        lag.value = max(0, height - self._begun_height) if self._begun_height else 1
+        self._begun_height = height
         await self._context.process.known.tell(session.info for session in self._context.book)
         groups: dict[tuple[Duty, int], list[Session]] = defaultdict(list)
         windows_at: dict[int, SessionWindows] = {}
@@ -263,13 +269,21 @@ class Driver:
                     sessions=len(sessions),
                     error=str(error),
                 )
+                self._failed(what, too_slow=False)
         if scope.cancelled_caught:
+            self._failed(what, too_slow=True)
             _log.error(
                 "took too long, goes on at the next block",
                 supplier=self._context.address,
                 duty=what.value,
                 height=height,
             )
+
+    def _failed(self, what: Duty, *, too_slow: bool) -> None:
+        phase = _PHASES.get(what)
+        if phase is not None:
+            sending = self._context.process.metrics.sending
+            sending.group_failed(self._context.address, phase, too_slow=too_slow)
 
     async def _claim_verdicts(
         self, sessions: Sequence[Session], windows: SessionWindows, height: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
@@ -16,10 +16,23 @@ if TYPE_CHECKING:
 
     from relayminer.miner.entries import SessionInfo
     from relayminer.miner.interfaces import ChainReader
+    from relayminer.miner.metrics import FactMetrics
     from relayminer.protocol.pb import proof_pb2, session_pb2, shared_pb2
 
 FACTS_MAX: Final = 4096
 """Answers kept, over all kinds; the oldest leaves first."""
+
+SHARED, SHARED_AT, PROOF = "live shared", "shared", "proof"
+DIFFICULTY, COMPUTE_UNITS, SESSION = "difficulty", "compute units", "session"
+_LABELS: Final = {
+    SHARED: ("shared", "params"),
+    SHARED_AT: ("shared", "params_at_height"),
+    PROOF: ("proof", "params"),
+    DIFFICULTY: ("service", "difficulty"),
+    COMPUTE_UNITS: ("service", "cupr_at_height"),
+    SESSION: ("session", "session"),
+}
+"""Kinds of questions: the Go implementation's names of the query client and of its cache."""
 
 T = TypeVar("T")
 
@@ -39,10 +52,12 @@ class ChainFacts:
     sessions asks once.
     """
 
-    def __init__(self, chain: ChainReader) -> None:
+    def __init__(self, chain: ChainReader, metrics: FactMetrics) -> None:
         self._chain = chain
-        self._known: OrderedDict[Hashable, object] = OrderedDict()
-        self._asked: dict[Hashable, _Question] = {}
+        self._metrics = metrics
+        self._known: OrderedDict[tuple[str, Hashable], object] = OrderedDict()
+        self._asked: dict[tuple[str, Hashable], _Question] = {}
+        metrics.size.read_all = self._sizes
 
     async def windows(self, session_end_height: int, height: int) -> SessionWindows:
         """Windows of the sessions that end at `session_end_height`, seen from `height`.
@@ -58,40 +73,45 @@ class ChainFacts:
         """Shared parameters in force at `at_height`, or now while that is in the future."""
         if at_height < height:
             return await self._once(
-                ("shared", at_height), lambda: self._chain.shared_params_at(at_height)
+                (SHARED_AT, at_height), lambda: self._chain.shared_params_at(at_height)
             )
-        return await self._once(("live shared", height), self._chain.shared_params)
+        return await self._once((SHARED, height), self._chain.shared_params)
 
     async def proof_params(self, height: int) -> proof_pb2.Params:
         """Live proof parameters, asked once per height."""
-        return await self._once(("proof", height), self._chain.proof_params)
+        return await self._once((PROOF, height), self._chain.proof_params)
 
     async def target(self, service: str, height: int) -> bytes:
         """Difficulty target hash (32 bytes) of a service at a past `height`."""
         difficulty = await self._once(
-            ("difficulty", service, height), lambda: self._chain.difficulty_at(service, height)
+            (DIFFICULTY, (service, height)), lambda: self._chain.difficulty_at(service, height)
         )
         return difficulty.target_hash
 
     async def compute_units(self, service: str, height: int) -> int:
         """Compute units of one relay of a service at a past `height`."""
         return await self._once(
-            ("compute units", service, height),
+            (COMPUTE_UNITS, (service, height)),
             lambda: self._chain.compute_units_at(service, height),
         )
 
     async def session_header(self, info: SessionInfo) -> session_pb2.SessionHeader:
         """The header of the chain's session there: one question for all of its suppliers."""
         session = await self._once(
-            ("session", info.session_id),
+            (SESSION, info.session_id),
             lambda: self._chain.session(
                 info.application_address, info.service_id, info.start_height
             ),
         )
         return session.header
 
-    async def _once(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _once(self, key: tuple[str, Hashable], ask: Callable[[], Awaitable[T]]) -> T:
         """The answer to a question; whoever asks while it is on its way waits for that one."""
+        labels = _LABELS[key[0]]
+        if key in self._known:
+            self._metrics.hits.bind(*labels).value += 1
+        else:
+            self._metrics.misses.bind(*labels).value += 1
         while key not in self._known:
             question = self._asked.get(key)
             if question is None:
@@ -102,7 +122,7 @@ class ChainFacts:
         known: T = self._known[key]  # type: ignore[assignment]  # stored under this key
         return known
 
-    async def _ask(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _ask(self, key: tuple[str, Hashable], ask: Callable[[], Awaitable[T]]) -> T:
         question = self._asked[key] = _Question()
         try:
             answer = await ask()
@@ -117,3 +137,7 @@ class ChainFacts:
         if len(self._known) > FACTS_MAX:
             self._known.popitem(last=False)
         return answer
+
+    def _sizes(self) -> dict[tuple[str, ...], float]:
+        counts = Counter(kind for kind, _ in self._known)
+        return {labels: counts[kind] for kind, labels in _LABELS.items()}

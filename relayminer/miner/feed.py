@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from relayminer.miner.appetite import Appetite
     from relayminer.miner.ingest import Ingest
     from relayminer.state.log_reader import LogEntry
+    from relayminer.telemetry.metrics import CounterFamily
     from relayminer.watchdog import Pulse
 
 BUSY_BLOCK_SECONDS: Final = 0.02
@@ -23,6 +24,8 @@ BUSY_BLOCK_SECONDS: Final = 0.02
 GATHER_SECONDS: Final = 0.05
 """Pause between reads that come back half empty: relays gathered for that long share a commit and
 a checkpoint. Nothing waits for them, and in the log they are safe."""
+
+READ_ERROR: Final = "read_error"
 
 _log = structlog.get_logger("relayminer.miner.feed")
 
@@ -40,10 +43,18 @@ class LogSource(Protocol):
 class Feed:
     """Reads new entries for all suppliers of this process and hands them to their consumers."""
 
-    def __init__(self, source: LogSource, *, appetite: Appetite, block_seconds: float) -> None:
+    def __init__(
+        self,
+        source: LogSource,
+        *,
+        appetite: Appetite,
+        block_seconds: float,
+        errors: CounterFamily,
+    ) -> None:
         self._source = source
         self._appetite = appetite
         self._block_seconds = block_seconds
+        self._errors = errors
         self._consumers: dict[str, Ingest] = {}
         self._changed = trio.Event()
 
@@ -72,6 +83,8 @@ class Feed:
             except StateError as error:
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
+                for supplier in self._consumers:
+                    self._errors.bind(supplier, READ_ERROR).value += 1
                 _log.warning("the relay logs cannot be read", error=str(error), pause=pause)
                 await trio.sleep(pause)
 

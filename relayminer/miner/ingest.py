@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from relayminer.miner.appetite import Appetite
     from relayminer.miner.store import SupplierStore
     from relayminer.state.log_reader import LogEntry
+    from relayminer.telemetry.metrics import Counter
 
 WAITING_BATCHES: Final = 1
 """Batches that wait for one supplier's consumer; its stream is not read while they do."""
@@ -51,12 +52,14 @@ class Ingest:
         *,
         appetite: Appetite,
         take_over_seconds: float,
+        taken_over: Counter,
     ) -> None:
         self.supplier = supplier
         self._store = store
         self._accumulator = accumulator
         self._appetite = appetite
         self._take_over_seconds = take_over_seconds
+        self._taken_over = taken_over
         self._batches, self._incoming = trio.open_memory_channel[Sequence["LogEntry"] | Drain](
             WAITING_BATCHES + 1
         )
@@ -192,6 +195,7 @@ class Ingest:
         while more:
             async with self._appetite.recoveries:
                 entries = await self._store.take_over(idle_seconds=idle_seconds, count=self._count)
+                self._taken_over.value += len(entries)
                 complete = await self._process(entries, again=True) and complete
             more = bool(entries)
         return complete

@@ -171,7 +171,9 @@ class Mender:
                 )
             ]
         )
-        self._metrics.relays_rejected.bind(self._supplier, "store_lost").value += missing.relays
+        rejected = self._metrics.relays_rejected
+        service = info.service_id
+        rejected.bind(self._supplier, "store_lost", service).value += missing.relays
         lost = self._metrics.lost_upokt.bind(self._supplier, info.service_id, "store_lost")
         lost.value += worth
         _log.error(

@@ -54,6 +54,7 @@ class MoneyMetrics:
                 ("relays_proved", "Relays of claims whose proof the chain found valid"),
                 ("compute_units_proved", "Compute units of claims whose proof is valid"),
                 ("upokt_proved", "Expected reward of claims whose proof is valid, uPOKT"),
+                ("compute_units_settled", "Compute units of settled claims, whatever their status"),
                 ("upokt_earned", "The operator's own share of settled claims, uPOKT"),
                 ("supplier_slashed", "Penalties"),
                 ("claims_discarded", "Claims that the chain dropped for an error"),
@@ -166,7 +167,12 @@ class MoneyMetrics:
         ):
             family = self._by_status[f"{name}_settled_by_status"]
             family.bind(supplier, service, status).value += amount
-        self._add(supplier, service, upokt_earned=_number(line, "earned_upokt"))
+        self._add(
+            supplier,
+            service,
+            upokt_earned=_number(line, "earned_upokt"),
+            compute_units_settled=_number(line, "compute_units"),
+        )
         blocks = _number(line, "height") - _number(line, "session_end_height")
         self._latency_blocks.bind(supplier, status).observe(blocks)
 

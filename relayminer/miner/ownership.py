@@ -28,9 +28,9 @@ from relayminer.state.leases import Lease, sweep
 from relayminer.state.living import LivingMiners
 
 if TYPE_CHECKING:
+    from relayminer.miner.metrics import OwnershipMetrics
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
-    from relayminer.telemetry.metrics import Gauge
     from relayminer.watchdog import Pulse
 
 SAFETY: Final = 0.25
@@ -101,7 +101,7 @@ class Ownership:
         owner: Id of this process, never the same for two lives of it.
         work: One supplier's work, run while its lease is held.
         times: Of leases.
-        owned: Shows how many suppliers are owned.
+        metrics: Show which suppliers are owned.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ class Ownership:
         owner: str,
         work: Work,
         times: Times,
-        owned: Gauge,
+        metrics: OwnershipMetrics,
     ) -> None:
         self._redis = redis
         self._names = names
         self._owner = owner
         self._work = work
         self._times = times
-        self._owned = owned
+        self._metrics = metrics
         self._register = LivingMiners(redis, names)
         self._living: Mapping[str, frozenset[str] | None] = {}
         self._wanted: frozenset[str] = frozenset()
@@ -288,6 +288,7 @@ class Ownership:
             else:
                 owners[supplier] = "" if seat.lease.other is None else seat.lease.other.owner
         miners = {**self._living, self._owner: self._wanted}
+        self._metrics.fair_share.value = -(-len(self._wanted) // len(miners))
         picture = Picture(self._owner, miners, owners, frozenset(lying), self._kept)
         if self._last is None or self._last[0] != picture:
             self._last = (picture, plan(picture))
@@ -315,12 +316,12 @@ class Ownership:
         """Work under the lease until it is lost or given up."""
         supplier = tenure.supplier
         _log.info("supplier owned", supplier=supplier, owner=self._owner)
-        self._owned.value += 1
+        self._metrics.taken(supplier)
         try:
             with scope:
                 await self._keep_working(tenure, scope)
         finally:
-            self._owned.value -= 1
+            self._metrics.left(supplier)
             _log.info("supplier given up", supplier=supplier)
             # Also when cancelled: an open lease would keep the next owner waiting for its end.
             with trio.move_on_after(RELEASE_SECONDS, shield=True):
@@ -342,6 +343,7 @@ class Ownership:
                 _log.error("fenced off", supplier=tenure.supplier, error=str(_first(lost)))
                 scope.cancel()
             except* Exception:  # noqa: BLE001 - the other suppliers must go on, whatever it was
+                self._metrics.accidents.value += 1
                 _log.exception("supplier's work failed", supplier=tenure.supplier)
             else:
                 return

@@ -76,6 +76,7 @@ async def prove_group(
         Phase.PROOF,
         outgoing,
         height=height,
+        open_height=windows.proof_open_height,
         close_height=windows.proof_close_height,
     )
     for item in outgoing:
@@ -180,8 +181,11 @@ async def _requirement(
         _log.warning(
             "amount is not known, proving", session_id=session.session_id, error=str(error)
         )
+        context.process.metrics.sending.requirements.unknown(context.address)
         return proof_pb2.THRESHOLD
-    return proof_requirement(pending, amount, seed, params)
+    reason = proof_requirement(pending, amount, seed, params)
+    context.process.metrics.sending.requirements.decided(context.address, reason)
+    return reason
 
 
 async def build_proof(context: SupplierContext, session_id: str, root: bytes, seed: bytes) -> bytes:

@@ -27,13 +27,17 @@ from relayminer.state.suppliers import (
 
 if TYPE_CHECKING:
     from relayminer.miner.interfaces import BlockSource, ChainReader
+    from relayminer.miner.metrics import MinerMetrics
     from relayminer.state.suppliers import SupplierRegistry, SupplierStates
-    from relayminer.telemetry.metrics import Counter
     from relayminer.watchdog import Pulse
 
 QUERIES_AT_ONCE: Final = 8
 RETRY_SECONDS: Final = 2.0
 """Pause before suppliers that could not be asked about are asked about again."""
+
+UPDATED: Final = "update"
+CHAIN_ERROR, STORE_ERROR, NO_SERVICES = "chain_error", "store_error", "no_services"
+"""Why a state was not written, in the metrics."""
 
 _RPC_NAMES: Final = {
     shared_pb2.JSON_RPC: "jsonrpc",
@@ -119,7 +123,7 @@ class Registry:
         blocks: Tells the height.
         states: Where relayers look.
         register: Where others see who is mined for.
-        repaired: Counts entries that had been spoilt.
+        metrics: Count what is written, and what is not.
         miner_id: Written into each entry.
         interval_seconds: Time between two comparisons.
     """
@@ -131,7 +135,7 @@ class Registry:
         states: SupplierStates,
         register: SupplierRegistry,
         *,
-        repaired: Counter,
+        metrics: MinerMetrics,
         miner_id: str,
         interval_seconds: float,
     ) -> None:
@@ -139,7 +143,7 @@ class Registry:
         self._blocks = blocks
         self._states = states
         self._register = register
-        self._repaired = repaired
+        self._metrics = metrics
         self._miner_id = miner_id
         self._interval_seconds = interval_seconds
         self._watched: dict[str, _Watched] = {}
@@ -207,6 +211,8 @@ class Registry:
                 staking = UNSTAKED if watched.record is None else self._meaning(watched.record)
                 await self._publish(supplier, watched, staking)
             except (ChainError, StateError) as error:
+                reason = CHAIN_ERROR if isinstance(error, ChainError) else STORE_ERROR
+                self._metrics.states_unwritten.bind(reason).value += 1
                 _log.warning("supplier not reconciled", supplier=supplier, error=str(error))
                 watched.due = trio.current_time() + RETRY_SECONDS
             pulse.got_on()
@@ -226,6 +232,7 @@ class Registry:
         says_nothing = staking.status == ACTIVE and not staking.services
         if says_nothing and self._blocks.latest is None:
             # At an unknown height an empty list means nothing, and relayers would believe it.
+            self._metrics.states_unwritten.bind(NO_SERVICES).value += 1
             return
         stored, readable = await self._stored(supplier)
         wanted = SupplierState(
@@ -243,7 +250,7 @@ class Registry:
         if watched.known == staking and stored != (None if says_nothing else wanted):
             spoilt = True
         if spoilt:
-            self._repaired.value += 1
+            self._metrics.states_repaired.value += 1
             _log.warning("supplier state repaired", supplier=supplier, found=str(stored))
         if says_nothing:
             # Readers take such an entry for none, and other implementations stumble over it.
@@ -270,3 +277,4 @@ class Registry:
         )
         if watched.known is None or watched.known.services != staking.services:
             await self._register.update(supplier, staking.services)
+            self._metrics.registry_updates.bind(UPDATED).value += 1

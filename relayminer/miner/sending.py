@@ -72,6 +72,7 @@ async def send_group(
     outgoing: Sequence[Outgoing],
     *,
     height: int,
+    open_height: int,
     close_height: int,
 ) -> dict[str, Result]:
     """Send messages whose sessions share their end; one result per session id.
@@ -81,6 +82,7 @@ async def send_group(
         phase: Claims or proofs, never both.
         outgoing: What to send.
         height: Last committed block.
+        open_height: First block of the window.
         close_height: Last block of the window.
 
     Raises:
@@ -99,9 +101,10 @@ async def send_group(
     async def send(part: Sequence[Prepared]) -> Submitted:
         # The last look before money moves: a lease that has run out sends nothing.
         context.store.require_lease()
-        return await context.process.transactions.submit(
-            [item.message for item in part], context.key, lifetime
-        )
+        with context.process.metrics.sending.broadcast(context.address, phase, len(part)):
+            return await context.process.transactions.submit(
+                [item.message for item in part], context.key, lifetime
+            )
 
     limit = context.process.settings.max_messages_per_transaction
     first = [item for item in outgoing if not _failed_in_company(item, phase)]
@@ -112,7 +115,17 @@ async def send_group(
         prepared = [Prepared(item.session.session_id, item.message) for item in part]
         part_results = await submit_each(prepared, send)
         for session_id, result in part_results.items():
-            await _after(context, phase, by_id[session_id], result, height)
+            item = by_id[session_id]
+            await _after(context, phase, item, result, height)
+            if (attempt := attempt_of(item.session, phase)) is not None:
+                context.process.metrics.sending.sent(
+                    context.address,
+                    phase,
+                    item.session.info,
+                    attempt,
+                    result.verdict,
+                    height - open_height,
+                )
         results.update(part_results)
     return results
 

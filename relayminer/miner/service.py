@@ -13,7 +13,7 @@ from relayminer.miner.facts import ChainFacts
 from relayminer.miner.feed import Feed
 from relayminer.miner.known import KnownEntities
 from relayminer.miner.logs import open_logs
-from relayminer.miner.metrics import MinerMetrics
+from relayminer.miner.metrics import MinerMetrics, OwnershipMetrics
 from relayminer.miner.money import MoneyMetrics
 from relayminer.miner.ownership import Ownership, Times
 from relayminer.miner.registry import Registry
@@ -113,7 +113,7 @@ class MinerService:
             blocks,
             self._states,
             self._register,
-            repaired=miner_metrics.states_repaired,
+            metrics=miner_metrics,
             miner_id=owner,
             interval_seconds=settings.miner.reconcile_interval_seconds,
         )
@@ -124,7 +124,7 @@ class MinerService:
             chain=chain,
             blocks=blocks,
             transactions=transactions,
-            facts=ChainFacts(chain),
+            facts=ChainFacts(chain, miner_metrics.facts),
             tries=OpenTries(settings.miner.open_leaves_max, miner_metrics),
             appetite=Appetite(
                 bytes_max=settings.miner.read_bytes_max, entries_max=settings.miner.batch_entries
@@ -144,7 +144,7 @@ class MinerService:
             owner=owner,
             work=self._work,
             times=Times(settings.miner.lease_ttl_seconds, settings.miner.lease_renew_seconds),
-            owned=miner_metrics.owned,
+            metrics=OwnershipMetrics(metrics, owner),
         )
         self._stores: Stores | None = None
         self._feed: Feed | None = None
@@ -170,6 +170,7 @@ class MinerService:
                 logs,
                 appetite=self._process.appetite,
                 block_seconds=self._settings.read_block_seconds,
+                errors=self._process.metrics.read_errors,
             )
             self.set_keys(self._keys)
             async with trio.open_nursery() as nursery:
@@ -228,6 +229,8 @@ class MinerService:
         supplier = tenure.supplier
         store = SupplierStore(self._stores, supplier, tenure.lease)
         await self._register.add(supplier)
+        updates = self._process.metrics.registry_updates
+        updates.bind("add").value += 1
         self._registry.add(supplier)
         try:
             async with trio.open_nursery() as nursery:
@@ -240,6 +243,7 @@ class MinerService:
             self._registry.remove(supplier)
         # Under its lease still: whoever comes after us writes its own entries.
         await self._register.remove(supplier)
+        updates.bind("remove").value += 1
         await self._states.delete(supplier)
 
     async def _tell_leaving(self, tenure: Tenure) -> None:

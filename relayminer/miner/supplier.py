@@ -122,6 +122,7 @@ async def _context_of(
         accumulator,
         appetite=process.appetite,
         take_over_seconds=process.settings.claim_idle_seconds,
+        taken_over=process.metrics.taken_over.bind(supplier),
     )
     fees = fees_of(await store.newest_records(RECORDS_READ))
     return SupplierContext(process, supplier, key, store, book, accumulator, ingest, fees)

@@ -10,7 +10,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from relayminer.telemetry.metrics import Gauge
+    from relayminer.telemetry.metrics import Counter, Gauge
 
 
 class Background:
@@ -20,9 +20,11 @@ class Background:
         max_jobs: that may wait; the next one is done by its owner instead, before the answer.
         workers: tasks.
         waiting: shows how many wait.
+        accidents: counts jobs that failed.
     """
 
-    def __init__(self, max_jobs: int, workers: int, waiting: Gauge) -> None:
+    def __init__(self, max_jobs: int, workers: int, waiting: Gauge, accidents: Counter) -> None:
+        self._accidents = accidents
         self._sender, self._receiver = trio.open_memory_channel["Callable[[], Awaitable[None]]"](
             max_jobs
         )
@@ -53,4 +55,5 @@ class Background:
             try:
                 await job()
             except Exception:  # noqa: BLE001 - one relay's accident must not stop the others' accounting
+                self._accidents.value += 1
                 self._log.exception("background_relay_failed")

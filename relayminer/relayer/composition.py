@@ -129,7 +129,9 @@ def compose(given: Given) -> Parts:
     )
     log = _log(given, tally)
     meter = _meter(given, view, metrics, log)
-    background = Background(_BACKGROUND_JOBS, _BACKGROUND_WORKERS, metrics.background)
+    background = Background(
+        _BACKGROUND_JOBS, _BACKGROUND_WORKERS, metrics.background, metrics.relay_accidents
+    )
     _add_checks(given)
     admission = _admission(given, backends, view, book, metrics)
     publisher = Publisher(log.log, metrics, tally, time.time_ns)

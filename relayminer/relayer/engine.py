@@ -218,6 +218,7 @@ class RelayEngine:
         except RefusedError as refusal:
             return self._refused_call(call, relay, refusal, route_metrics)
         except Exception:  # noqa: BLE001 - a client never sees a traceback, and one relay's accident ends no other
+            self._metrics.relay_accidents.value += 1
             self._log.exception("relay_failed")
             return self._refused_call(call, relay, _accident(), route_metrics)
         else:

@@ -153,6 +153,7 @@ class FrontDoor:
             # The client is gone; what it had asked for is already accounted for.
             return
         except Exception:  # noqa: BLE001 - a transport's accident ends its connection, not the relayer
+            self._metrics.connection_accidents.value += 1
             self._log.exception("connection_failed")
         finally:
             self._watchdog.forget(wire)

@@ -19,6 +19,8 @@ class RelayerMetrics:
     """All families of the relayer."""
 
     def __init__(self, metrics: Metrics) -> None:
+        self.relay_accidents = metrics.recoveries.bind("relay")
+        self.connection_accidents = metrics.recoveries.bind("connection")
         self._declare_relays(metrics)
         self._declare_backends(metrics)
         self._declare_traffic(metrics)

@@ -250,7 +250,11 @@ class _Alias(_Family):
 
 
 class Metrics:
-    """All metrics of a process, and their page."""
+    """All metrics of a process, and their page.
+
+    Attributes:
+        recoveries: for whoever goes on after an exception that nobody foresaw.
+    """
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -261,6 +265,11 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self.recoveries = self.counter(
+            "ha_panic_recoveries",
+            "Accidents that ended one thing and nothing else; the log has each with its traceback",
+            ("component",),
+        )
 
     def counter(self, name: str, text: str, labels: Labels = ()) -> CounterFamily:
         """Declare a counter; `name` without the `_total` of the exposition."""

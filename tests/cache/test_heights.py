@@ -81,7 +81,7 @@ async def play(*steps: tuple[str, int, int]) -> list[int]:
             cast("Caches", OneCache()),
             events=events,
             follower=cast("BlockFollower", node),
-            metrics=HeightMetrics(Metrics()),
+            metrics=HeightMetrics(Metrics(), 1.0),
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cast("Any", keeper.run))

@@ -11,7 +11,9 @@ from attrs import define, field
 from relayminer.chain.errors import ChainError, ChainUnavailableError
 from relayminer.miner.entries import SessionInfo
 from relayminer.miner.facts import ChainFacts
+from relayminer.miner.metrics import FactMetrics
 from relayminer.protocol.pb import proof_pb2, session_pb2
+from relayminer.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from typing import Any
@@ -64,7 +66,7 @@ async def ask_all(chain: Slow, facts: ChainFacts) -> list[Any]:
 async def test_many_who_ask_at_once_ask_once() -> None:
     """One question for all of them, and none later."""
     chain = Slow()
-    facts = ChainFacts(chain)  # type: ignore[arg-type]  # as much of it as is asked
+    facts = ChainFacts(chain, FactMetrics(Metrics()))  # type: ignore[arg-type]  # as much of it as is asked
     told = await ask_all(chain, facts)
     assert [one.proof_request_probability for one in told] == [0.5] * MANY
     await facts.proof_params(7)
@@ -74,7 +76,7 @@ async def test_many_who_ask_at_once_ask_once() -> None:
 async def test_all_who_waited_hear_of_a_failure_and_the_next_asks_again() -> None:
     """Nobody waits for a node that is away more than once; nothing of it is remembered."""
     chain = Slow(is_away=True)
-    facts = ChainFacts(chain)  # type: ignore[arg-type]  # as above
+    facts = ChainFacts(chain, FactMetrics(Metrics()))  # type: ignore[arg-type]  # as above
     assert await ask_all(chain, facts) == ["away"] * MANY
     assert chain.asked == 1
     chain.is_away = False
@@ -85,7 +87,7 @@ async def test_all_who_waited_hear_of_a_failure_and_the_next_asks_again() -> Non
 async def test_who_is_cancelled_while_asking_takes_nobody_along() -> None:
     """Another one asks in its place."""
     chain = Slow()
-    facts = ChainFacts(chain)  # type: ignore[arg-type]  # as above
+    facts = ChainFacts(chain, FactMetrics(Metrics()))  # type: ignore[arg-type]  # as above
     told: list[float] = []
 
     async def ask() -> None:
@@ -112,7 +114,7 @@ async def test_who_is_cancelled_while_asking_takes_nobody_along() -> None:
 async def test_one_session_has_one_header_for_all_suppliers() -> None:
     """Its suppliers are many; the chain is asked once."""
     chain = Slow()
-    facts = ChainFacts(chain)  # type: ignore[arg-type]  # as above
+    facts = ChainFacts(chain, FactMetrics(Metrics()))  # type: ignore[arg-type]  # as above
     info = SessionInfo("5e55", "svc", "pokt1app", 1, 10)
     for _ in range(MANY):
         assert (await facts.session_header(info)).session_id == "5e55"

@@ -11,11 +11,12 @@ import attrs
 import trio
 
 from relayminer.miner import ownership
+from relayminer.miner.metrics import OwnershipMetrics
 from relayminer.miner.ownership import Ownership, Times
 from relayminer.state.leases import Lease, owner_id
 from relayminer.state.sessions import SessionStore
 from relayminer.state.suppliers import SupplierRegistry
-from relayminer.telemetry.metrics import Gauge
+from relayminer.telemetry.metrics import Metrics
 from relayminer.watchdog import Pulse
 from tests.miner.harness import CrashingRedis, Rig, rig, session_ids, suppliers, until
 
@@ -69,7 +70,7 @@ def owning(mine: Rig, work: Work, name: str, ttl_seconds: float = 0.6) -> Owners
         owner=owner_id(name),
         work=work,
         times=Times(ttl_seconds, 0.1),
-        owned=Gauge(),
+        metrics=OwnershipMetrics(Metrics(), "one"),
     )
     one.want([mine.supplier])
     return one
@@ -130,7 +131,7 @@ async def test_whenever_a_miner_is_stopped_no_lease_stays(mine: Rig) -> None:
             owner=owner_id("one"),
             work=Work(),
             times=Times(30.0, 0.05),
-            owned=Gauge(),
+            metrics=OwnershipMetrics(Metrics(), "one"),
         )
         one.want([key.address for key in suppliers(3)])
         async with trio.open_nursery() as nursery:
@@ -270,7 +271,7 @@ async def test_six_hundred_suppliers_cost_one_script_a_look(mine: Rig) -> None:
         owner=owner_id("one"),
         work=work,
         times=Times(8.0, 0.2),
-        owned=Gauge(),
+        metrics=OwnershipMetrics(Metrics(), "one"),
     )
     one.want([f"pokt{number}" for number in range(600)])
     async with trio.open_nursery() as nursery:

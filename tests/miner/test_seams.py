@@ -11,6 +11,7 @@ from relayminer.miner.appetite import Appetite
 from relayminer.miner.claim_rules import seal_wait_seconds
 from relayminer.miner.ingest import WAITING_BATCHES, Ingest
 from relayminer.state.log_reader import LogEntry
+from relayminer.telemetry.metrics import Counter
 from tests.miner.harness import WAIT_SECONDS, Rig, session_ids, until
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ async def test_entries_that_find_no_room_stay_pending(mine: Rig) -> None:
         cast("Accumulator", None),
         appetite=Appetite(bytes_max=1 << 20, entries_max=10),
         take_over_seconds=1,
+        taken_over=Counter(),
     )
     assert ingest.has_room
     async with trio.open_nursery() as nursery:
