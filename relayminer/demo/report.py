@@ -87,7 +87,9 @@ def problems(rows: list[Row], changes: list[Change], *, faults: bool) -> list[st
     found = []
     for row in rows:
         where = f"{row.supplier_name}, {row.service_id}, session ending at {row.session_end_height}"
-        if not row.is_whole(faults=faults):
+        if row.skipped:
+            found.append(f"{where}: {row.skipped}")
+        elif not row.is_whole(faults=faults):
             counts = ", ".join(
                 f"{name} {count}" for name, count in zip(COUNTS, row.counts(), strict=True)
             )

@@ -32,6 +32,8 @@ class Row:
     earned_upokt: int = 0
     fees_upokt: int = 0
     slashed_upokt: int = 0
+    skipped: str = ""
+    """Why the miner made no claim, empty when it did."""
     failures: list[str] = field(factory=list)
     claimed_roots: set[bytes] = field(factory=set)
     """Roots of all claims that blocks took, also of those that failed there."""

@@ -1,0 +1,1 @@
+"""Tests of the demonstration's own parts; `tests/e2e` runs it."""
