@@ -15,6 +15,7 @@ import trio
 
 from relayminer.errors import RelayMinerError
 from relayminer.keys.errors import KeyLoadError
+from relayminer.keys.keyring_store import ITEM_SUFFIX
 from relayminer.keys.loading import SupplierKeys, load_keys
 
 if TYPE_CHECKING:
@@ -258,7 +259,10 @@ def _files(path: Path, settings: Settings) -> Iterator[Path]:
     if keys.keyring is not None:
         if keys.keyring.passphrase_file is not None:
             yield keys.keyring.passphrase_file
-        if keys.keyring.dir is not None:
+        if keys.keyring.dir is not None and keys.keyring.backend == "os":
+            # Its directory may be that of a node, where much changes.
+            yield from sorted(keys.keyring.dir.glob(f"*{ITEM_SUFFIX}"))
+        elif keys.keyring.dir is not None:
             folders.append(keys.keyring.dir / f"keyring-{keys.keyring.backend}")
     for folder in folders:
         if folder is not None and folder.is_dir():

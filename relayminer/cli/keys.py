@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from relayminer.keys.loading import SupplierKeys
 
 KEY_BYTES = 32
+KEYRING_BACKENDS = ("test", "file", "os", "pass")
 
 file_option: Callable[[Any], Any] = click.option(
     "--file",
@@ -113,11 +114,40 @@ def add(*, path: Path, passphrase_file: Path | None, generate: bool, mnemonic: b
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file with `keys: [hex, ...]`.",
 )
+@click.option(
+    "--keyring-backend",
+    type=click.Choice(KEYRING_BACKENDS),
+    help="A keyring of pocketd.",
+)
+@click.option(
+    "--keyring-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Its directory.  [default: ~/.pocket]",
+)
+@click.option(
+    "--keyring-app",
+    default="pocket",
+    show_default=True,
+    help="By it the secret service names its collection, and `pass` its folder.",
+)
+@click.option(
+    "--key-name", "names", multiple=True, help="One of its keys, again for more.  [default: all]"
+)
 def import_(
-    *, path: Path, passphrase_file: Path | None, armor: Path | None, keys_file: Path | None
+    *,
+    path: Path,
+    passphrase_file: Path | None,
+    armor: Path | None,
+    keys_file: Path | None,
+    keyring_backend: str | None,
+    keyring_dir: Path | None,
+    keyring_app: str,
+    names: tuple[str, ...],
 ) -> None:
     """Bring keys from elsewhere into an encrypted file."""
-    from relayminer.keys.armor import secret_of  # noqa: PLC0415 - quick --help
+    from relayminer.config.settings import KeyringSettings  # noqa: PLC0415 - quick --help
+    from relayminer.keys.armor import secret_of  # noqa: PLC0415
+    from relayminer.keys.keyring import keyring_secrets  # noqa: PLC0415
     from relayminer.keys.sources import hex_keys_of  # noqa: PLC0415
 
     texts: list[str] = []
@@ -126,8 +156,15 @@ def import_(
         texts.append(secret_of(block, _asked("Passphrase of the exported key")).hex())
     if keys_file is not None:
         texts.extend(hex_keys_of(keys_file))
+    if keyring_backend is not None:
+        keyring = KeyringSettings(
+            backend=keyring_backend, dir=keyring_dir, app_name=keyring_app, key_names=names
+        )
+        texts.extend(keyring_secrets(keyring))
     if not texts:
-        raise click.UsageError("name what to import: --armor FILE or --keys-file FILE")
+        raise click.UsageError(
+            "name what to import: --armor FILE, --keys-file FILE or --keyring-backend NAME"
+        )
     _store(path, passphrase_file, texts)
 
 

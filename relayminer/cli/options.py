@@ -77,7 +77,7 @@ _CHAIN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--chain-id", metavar="ID", help="chain.chain_id."),
     click.option(
         "--keyring-backend",
-        type=click.Choice(["file", "test", "os"]),
+        type=click.Choice(["file", "test", "os", "pass"]),
         help="Keys from a Cosmos keyring: keys.keyring.backend.",
     ),
     click.option(

@@ -52,7 +52,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         envvar="RELAYMINER_GATEWAY_PRIV_KEY",
         help="The same; $RELAYMINER_GATEWAY_PRIV_KEY.",
     ),
-    click.option("--keyring-backend", default="", help="test or file: keys by name."),
+    click.option("--keyring-backend", default="", help="test, file, os or pass: keys by name."),
     click.option("--keyring-dir", type=click.Path(file_okay=False, path_type=Path)),
     click.option("--app-key", default="", help="Name in the keyring."),
     click.option("--gateway-key", default="", help="Name in the keyring."),

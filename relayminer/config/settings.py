@@ -39,7 +39,7 @@ EMBEDDED = "embedded"
 
 VALIDATION_MODES = ("eager", "optimistic")
 BACKEND_TYPES = ("jsonrpc", "rest", "websocket", "grpc", "cometbft")
-KEYRING_BACKENDS = ("file", "test", "os")
+KEYRING_BACKENDS = ("file", "test", "os", "pass")
 
 
 @frozen(kw_only=True)
@@ -101,16 +101,18 @@ class TransactionSettings:
 
 @frozen(kw_only=True)
 class KeyringSettings:
-    """A Cosmos keyring directory."""
+    """A Cosmos keyring."""
 
     backend: str = "test"
     dir: Path | None = None
-    """Parent of `keyring-test` or `keyring-file`; by default `~/.pocket`."""
+    """Parent of `keyring-test` or `keyring-file`; by default `~/.pocket`. The backend `os` has its
+    items right there, when neither a secret service nor `pass` has any."""
     app_name: str = "pocket"
+    """By it the secret service names its collection, and `pass` its folder."""
     key_names: tuple[str, ...] = ()
     """Keys to load; empty: all."""
     passphrase_file: Path | None = None
-    """Of the backend `file`: its first line is the passphrase. Without it a terminal is asked."""
+    """Of encrypted files: its first line is the passphrase. Without it a terminal is asked."""
 
 
 @frozen(kw_only=True)

@@ -188,16 +188,22 @@ def test_a_later_source_wins_and_unknown_sources_come_last(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("backend", "told"),
-    [("os", "export its keys"), ("file", "passphrase_file"), ("test", "no key is named 'nobody'")],
+    [
+        ("os", "no keyring of backend `os`"),
+        ("file", "passphrase_file"),
+        ("test", "no key is named 'nobody'"),
+    ],
 )
 def test_keyrings_that_cannot_be_read_say_what_to_do(
-    tmp_path: Path, backend: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, told: str
 ) -> None:
     """A keyring without terminal, of another kind, or without the key: each has its remedy."""
     for folder in ("keyring-file", "keyring-test"):
         (tmp_path / folder).mkdir()
         private(tmp_path / folder / "a.info", "x")
     names = ("nobody",) if backend == "test" else ()
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    monkeypatch.setenv("PASSWORD_STORE_DIR", str(tmp_path))
     ring = KeyringSettings(backend=backend, dir=tmp_path, key_names=names)
     with pytest.raises(KeyLoadError, match=told):
         load_keys(KeySettings(keyring=ring), SOURCES)
