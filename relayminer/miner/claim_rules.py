@@ -17,6 +17,10 @@ T = TypeVar("T")
 
 SEAL_WAIT_BLOCKS: Final = 0.1
 SEAL_WAIT_MAX_SECONDS: Final = 2.0
+LIFETIME_MIN_SECONDS: Final = 120.0
+"""As the Go miner's."""
+LIFETIME_SLOWNESS: Final = 2.0
+"""Blocks may come this much slower than expected before a transaction dies in its window."""
 
 
 @frozen
@@ -63,10 +67,13 @@ def lifetime_seconds(
 ) -> float:
     """How long an unordered transaction sent at `height` may live: to the end of its window.
 
-    One block is added because the window includes its closing height.
+    One block is added because the window includes its closing height. A window ends at a height and
+    a transaction at a time: where few blocks are left, one that comes late must still take it. (One
+    that outlives its window is refused, which costs its fee; one that dies in it costs the reward.)
     """
     blocks_left = max(1, close_height - height + 1)
-    return min(blocks_left * block_time_seconds, max_seconds)
+    wanted = max(blocks_left * block_time_seconds * LIFETIME_SLOWNESS, LIFETIME_MIN_SECONDS)
+    return min(wanted, max_seconds)
 
 
 def seal_wait_seconds(height: int, claim_open_height: int, block_time_seconds: float) -> float:

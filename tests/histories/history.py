@@ -99,7 +99,7 @@ class World:
         weather = self.plan.weather
         while self.chain.height < self.last_height:
             self.sky.rough = self._may_be_rough(self.chain.height)
-            pause = BLOCK_SECONDS * self.rng.uniform(0.6, 1.4)
+            pause = BLOCK_SECONDS * self.plan.slowness * self.rng.uniform(0.6, 1.4)
             if self.sky.rough and self.rng.random() < weather.stalls_per_block:
                 pause *= self.rng.uniform(2, 8)
             if self.sky.rough and self.rng.random() < weather.jumps_per_block:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -81,6 +82,8 @@ class Sent:
     messages: list[Message]
     height: int
     supplier: str
+    expires_at: float = math.inf
+    """Seconds on Trio's clock: no later block takes it."""
 
 
 @define
@@ -119,6 +122,8 @@ class TestChain:
     """Called when a transaction is about to be sent; the sender dies when it returns something."""
     on_submit: Callable[[], None] = lambda: None
     """Called when a transaction has reached the mempool, before the sender knows."""
+    block_time: float = 0.0
+    """Of the last block, on Trio's clock."""
     _changed: trio.Event = field(factory=trio.Event)
 
     def __attrs_post_init__(self) -> None:
@@ -276,7 +281,9 @@ class TestChain:
             if fault:
                 raise SimulationRefusedError(f"message index: {index}: {fault}", index)
         tx_hash = hashlib.sha256(b"tx %d" % len(self.sent)).hexdigest().upper()
-        sent = Sent(tx_hash, list(messages), self.height, key.address)
+        began = self.block_time or trio.current_time()
+        expires_at = began + lifetime_seconds
+        sent = Sent(tx_hash, list(messages), self.height, key.address, expires_at)
         self.sent.append(sent)
         if self.lose:
             self.lose -= 1
@@ -289,9 +296,12 @@ class TestChain:
 
     def _commit(self) -> None:
         self.height += 1
+        self.block_time = trio.current_time()
         self.block_events.setdefault(self.height, [])
         pool, self.mempool = self.mempool, []
         for sent in pool:
+            if sent.expires_at < self.block_time:
+                continue
             if not any(
                 self._fault(message, self.height) or self.refuse_in_block(message)
                 for message in sent.messages

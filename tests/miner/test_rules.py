@@ -94,8 +94,13 @@ def test_cost_counts_a_proof_as_likely_as_it_is() -> None:
 
 
 def test_batches_and_lifetimes() -> None:
-    """Batches keep order and size; a lifetime ends with its window or with the chain's limit."""
+    """Batches keep order and size; a lifetime reaches to the end of its window in slow blocks too.
+
+    It is never shorter than two minutes, and never longer than the chain's limit.
+    """
     assert list(transactions_of([1, 2, 3, 4, 5], 2)) == [[1, 2], [3, 4], [5]]
-    assert lifetime_seconds(22, 26, 2.0, 590) == 10
+    assert lifetime_seconds(22, 26, 30.0, 590) == 300
     assert lifetime_seconds(22, 260, 30.0, 590) == 590
-    assert lifetime_seconds(30, 26, 2.0, 590) == 2
+    assert lifetime_seconds(25, 26, 30.0, 590) == 120
+    assert lifetime_seconds(30, 26, 2.0, 590) == 120
+    assert lifetime_seconds(30, 26, 2.0, 60) == 60
