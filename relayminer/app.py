@@ -32,7 +32,7 @@ from relayminer.insight.runtime import Runtime
 from relayminer.insight.systemd import Systemd
 from relayminer.keys.loading import SupplierKeys, load_keys
 from relayminer.mining import save_left, start_mining
-from relayminer.observing import start_observing
+from relayminer.observing import start_observing, start_tracing, traces_of
 from relayminer.plugin import load_cache_types, load_key_providers, load_transports
 from relayminer.relayer.service import RelayerService
 from relayminer.reload import LiveKeys, Reloader
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from relayminer.config.settings import Settings
     from relayminer.reload import ConfigSource
     from relayminer.telemetry.log_writer import LogWriter
+    from relayminer.telemetry.spans import Traces
     from relayminer.workers import Leash
 
 STOP_MARGIN_SECONDS: Final = 10.0
@@ -87,6 +88,7 @@ class Foundation:
     health: Health
     watchdog: Watchdog
     owner: str
+    traces: Traces | None
 
 
 @frozen
@@ -109,7 +111,7 @@ class Launch:
 
 
 def run_process(settings: Settings, roles: frozenset[Role], launch: Launch | None = None) -> None:
-    """Run until SIGINT or SIGTERM, then stop in order.
+    """Run until one of `STOPPING`, then stop in order.
 
     Raises:
         RelayMinerError: the process cannot start or go on; the text says what to do.
@@ -172,7 +174,7 @@ class Stop:
 
 async def _until_told_to_stop(settings: Settings, roles: frozenset[Role], launch: Launch) -> None:
     stop = Stop()
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+    with trio.open_signal_receiver(*STOPPING, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_listen, signals, stop, launch)
             if launch.leash is not None:
@@ -316,6 +318,7 @@ async def _start_foundation(base: Foundation, group: ServiceGroup, pool: WorkerP
         control = (base.settings.control.listen, *base.settings.control.also_listen)
         pages = None if pool is None else pool.pages
         await group.start(ControlPlane(control, base.metrics, base.health, pages))
+    await start_tracing(base, group)
     await group.start(base.nodes)
     await group.start(base.follower)
     await group.start(base.caches)
@@ -368,6 +371,7 @@ def _foundation(settings: Settings, redis: Redis, queries: ChainQueries, owner: 
         health=health,
         watchdog=watchdog,
         owner=owner,
+        traces=traces_of(settings.tracing, metrics),
     )
 
 
@@ -409,4 +413,5 @@ def _relayer(base: Foundation, keys: LiveKeys) -> RelayerService:
         health=base.health,
         home=base.settings.home,
         loops=base.watchdog,
+        traces=base.traces,
     )

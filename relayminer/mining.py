@@ -91,6 +91,8 @@ async def start_mining(
         watchdog=base.watchdog,
         shadow=shadow,
         witness_home=base.settings.home.expanduser() / WITNESS,
+        # A shadow is no part of a relay's life.
+        traces=None if base.settings.miner.shadow else base.traces,
     )
     await group.start(miner)
     await group.start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from relayminer.config.document import Document
@@ -10,13 +11,17 @@ from relayminer.console.overview import Sources
 from relayminer.console.service import Console
 from relayminer.insight.notify import Notifier
 from relayminer.insight.service import DebugPlane
+from relayminer.insight.traces import TraceExporter
+from relayminer.telemetry.spans import Traces
 
 if TYPE_CHECKING:
     from relayminer.app import Foundation
+    from relayminer.config.tracing import TracingSettings
     from relayminer.relayer.service import RelayerService
     from relayminer.reload import LiveKeys
     from relayminer.roles import Role
     from relayminer.service import ServiceGroup
+    from relayminer.telemetry.metrics import Metrics
 
 
 async def start_observing(
@@ -35,6 +40,20 @@ async def start_observing(
         await group.start(
             Notifier(base.settings.notify, base.metrics, base.health, process=base.owner)
         )
+
+
+def traces_of(settings: TracingSettings, metrics: Metrics) -> Traces | None:
+    """Where spans wait to be sent; None when relays are not traced."""
+    if not settings.enabled:
+        return None
+    return Traces(settings.ratio, settings.max_waiting_spans, metrics)
+
+
+async def start_tracing(base: Foundation, group: ServiceGroup) -> None:
+    """Start sending spans, before anybody makes any: it stops after them all."""
+    if base.traces is not None:
+        about = {"service.instance.id": base.owner, "service.version": version("relayminer")}
+        await group.start(TraceExporter(base.settings.tracing, base.traces, about))
 
 
 def _console(base: Foundation, roles: frozenset[Role], relayer: RelayerService | None) -> Console:

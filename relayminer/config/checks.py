@@ -25,6 +25,7 @@ from relayminer.config.settings import (
     Settings,
 )
 from relayminer.config.simulation import check_simulation
+from relayminer.config.tracing import check_tracing
 from relayminer.config.traffic_checks import check_probes, check_protocol, check_traffic
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def check_settings(settings: Settings) -> Iterator[Complaint]:
     yield from check_console(settings.console)
     yield from check_debug(settings.debug)
     yield from check_notify(settings.notify)
+    yield from check_tracing(settings.tracing)
     relayer = settings.relayer
     yield from check_entrance(("relayer",), relayer.tls, relayer.proxy_protocol)
     yield from check_simulation(("relayer", "simulation"), relayer.simulation, relayer.services)

@@ -19,6 +19,7 @@ from relayminer.config.logs import LoggingSettings
 from relayminer.config.masking import masked_headers_repr, masked_url_repr
 from relayminer.config.notify import NotifySettings
 from relayminer.config.simulation import CompressionSettings, SimulationSettings
+from relayminer.config.tracing import TracingSettings
 from relayminer.config.traffic import (
     AdmissionSettings,
     BackendTlsSettings,
@@ -365,6 +366,7 @@ class Settings:
     console: ConsoleSettings = field(factory=ConsoleSettings)
     debug: DebugSettings = field(factory=DebugSettings)
     notify: NotifySettings = field(factory=NotifySettings)
+    tracing: TracingSettings = field(factory=TracingSettings)
     logging: LoggingSettings = field(factory=LoggingSettings)
     reload_poll_seconds: float = 2.0
     """How often the configuration and the keys are looked at for changes; 0: only on SIGHUP."""

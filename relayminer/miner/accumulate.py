@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from relayminer.miner.metrics import MinerMetrics
     from relayminer.miner.sessions import Session
     from relayminer.miner.store import SupplierStore
+    from relayminer.miner.trail import Trail
     from relayminer.miner.witness import Testimony
     from relayminer.state.log_reader import LogEntry
 
@@ -97,6 +98,7 @@ class Accumulator:
         now: Callable[[], float] = time.time,
         height: Callable[[], int],
         testimony: Testimony,
+        trail: Trail | None = None,
     ) -> None:
         self._supplier = supplier
         self._store = store
@@ -106,6 +108,7 @@ class Accumulator:
         self._metrics = metrics
         self._now = now
         self._height = height
+        self._trail = trail
         self._custody = Custody(
             supplier, store, tries, Mender(supplier, store, facts, metrics), testimony
         )
@@ -282,6 +285,8 @@ class Accumulator:
         self._time(session.info.service_id, relays)
         done.extend(relay.entry.id for relay in relays)
         result.counted += len(relays)
+        if self._trail is not None:
+            self._trail.counted(self._supplier, session.info, relays)
         self._metrics.added(self._supplier, session.info.service_id).value += count - before
 
     def _time(self, service: str, relays: Sequence[Relay]) -> None:
@@ -303,6 +308,8 @@ class Accumulator:
                 self._supplier, "late", session.info.service_id
             )
             late.value += len(lost)
+            if self._trail is not None:
+                self._trail.late(self._supplier, session.info, lost)
             await self._store.append_records(
                 [
                     record(

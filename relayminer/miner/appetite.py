@@ -13,6 +13,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from relayminer.config.settings import MinerSettings
     from relayminer.state.log_reader import LogEntry
 
 FIRST_ENTRY_BYTES: Final = 16_384
@@ -48,3 +49,8 @@ class Appetite:
         if sizes:
             average = max(1.0, sum(sizes) / len(sizes))
             self._entry_bytes = max(average, self._entry_bytes * FORGET)
+
+
+def appetite_of(settings: MinerSettings) -> Appetite:
+    """That of a process."""
+    return Appetite(bytes_max=settings.read_bytes_max, entries_max=settings.batch_entries)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from relayminer.miner.shadow import Comparison
     from relayminer.miner.standing import Standing
     from relayminer.miner.store import SupplierStore
+    from relayminer.miner.trail import Trail
     from relayminer.miner.tries import OpenTries
     from relayminer.miner.witness import Witness
     from relayminer.protocol.signature import SigningKey
@@ -53,6 +54,8 @@ class ProcessContext:
     """Last height whose settlement events have been recorded for a supplier."""
     shadow: Comparison | None = None
     """Of a shadow, which sends nothing: compares what it would have claimed."""
+    trail: Trail | None = None
+    """Tells of traced relays; None when relays are not traced."""
 
 
 @frozen

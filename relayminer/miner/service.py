@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from relayminer.miner.appetite import Appetite
+from relayminer.miner.appetite import appetite_of
 from relayminer.miner.context import ProcessContext
 from relayminer.miner.facts import ChainFacts
 from relayminer.miner.feed import Feed
@@ -21,6 +21,7 @@ from relayminer.miner.settle import Settlement
 from relayminer.miner.standing import Standing, StandingMetrics
 from relayminer.miner.store import Stores, SupplierStore
 from relayminer.miner.supplier import run_supplier
+from relayminer.miner.trail import trail_of
 from relayminer.miner.tries import OpenTries
 from relayminer.miner.witness import Witness
 from relayminer.state.ledger import Ledger
@@ -42,12 +43,14 @@ if TYPE_CHECKING:
     from relayminer.config.settings import Settings
     from relayminer.miner.interfaces import BlockSource, ChainReader, Transactions
     from relayminer.miner.logs import RelayLogs
+    from relayminer.miner.records import Record
     from relayminer.miner.shadow import Comparison
     from relayminer.miner.tenure import Tenure
     from relayminer.protocol.signature import SigningKey
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
     from relayminer.telemetry.metrics import Metrics
+    from relayminer.telemetry.spans import Traces
     from relayminer.watchdog import Loop
 
 LOOP_SECONDS: Final = 60.0
@@ -72,6 +75,7 @@ class MinerService:
         watchdog: Looks after the loops; None: nobody does.
         shadow: Of a shadow, whose `names` are its own; it compares and sends nothing.
         witness_home: Where is kept what must not be forgotten with the store; None: in memory.
+        traces: Where the spans of relays go; None: none are made.
         now: Unix seconds, for records that people read.
     """
 
@@ -92,6 +96,7 @@ class MinerService:
         watchdog: Watchdog | None = None,
         shadow: Comparison | None = None,
         witness_home: Path | None = None,
+        traces: Traces | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings.miner
@@ -126,9 +131,7 @@ class MinerService:
             transactions=transactions,
             facts=ChainFacts(chain, miner_metrics.facts),
             tries=OpenTries(settings.miner.open_leaves_max, miner_metrics),
-            appetite=Appetite(
-                bytes_max=settings.miner.read_bytes_max, entries_max=settings.miner.batch_entries
-            ),
+            appetite=appetite_of(settings.miner),
             metrics=miner_metrics,
             watchdog=self._watchdog,
             witness=Witness(witness_home, f"{settings.redis.url} {names.base}", owner),
@@ -137,6 +140,7 @@ class MinerService:
             may_send=self._registry.may_send,
             settled_through=self._settlement.through,
             shadow=shadow,
+            trail=trail_of(traces, settings.tracing),
         )
         self._ownership = Ownership(
             redis,
@@ -219,8 +223,13 @@ class MinerService:
             ),
             settled_heights_key=names.settled_heights_key,
             now=self._now,
-            count=self._money.count,
+            count=self._count,
         )
+
+    def _count(self, supplier: str, record: Record) -> None:
+        self._money.count(supplier, record)
+        if self._process.trail is not None:
+            self._process.trail.saw(supplier, record)
 
     async def _work(self, tenure: Tenure) -> None:
         """One supplier's work under its lease, from being announced to being taken off."""

@@ -115,6 +115,7 @@ async def _context_of(
         process.metrics,
         height=lambda: latest.height if (latest := process.blocks.latest) is not None else 0,
         testimony=testimony,
+        trail=process.trail,
     )
     ingest = Ingest(
         supplier,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from relayminer.relayer.replay import ReplayGuard
     from relayminer.relayer.routes import Route
     from relayminer.relayer.simulate import Simulator
+    from relayminer.relayer.tracing import RelayTracer
 
 MESSAGE_TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
@@ -64,6 +65,7 @@ class BridgeStages:
         replays: refuses requests that were answered; None when they are relays like any other.
         record: logs a relay; True when it is mined, False when its charge was given back.
         simulator: admits simulated relays; None when the feature is off.
+        tracer: tells of messages that are refused; None when relays are not traced.
     """
 
     __slots__ = (
@@ -75,6 +77,7 @@ class BridgeStages:
         "record",
         "replays",
         "simulator",
+        "tracer",
     )
 
     def __init__(
@@ -87,9 +90,11 @@ class BridgeStages:
         record: Callable[..., Awaitable[bool]],
         replays: ReplayGuard | None,
         simulator: Simulator | None = None,
+        tracer: RelayTracer | None = None,
     ) -> None:
         self.replays = replays
         self.simulator = simulator
+        self.tracer = tracer
         self.check = check
         self.admission = admission
         self.meter = meter
@@ -143,6 +148,7 @@ class OpenBridge:
         self._unanswered: deque[Accepted] = deque()
         self._latest: Accepted | None = None
         self._turns = turns_of(route)
+        self._entering: Relay | None = None
         self._draining = False
         self.ended = trio.Event()
         self.ending: BridgeEnd | None = None
@@ -171,6 +177,7 @@ class OpenBridge:
         try:
             accepted = await self._accept(message)
         except RefusedError as refusal:
+            self._trace_refused(message, refusal)
             self._refused(refusal)
             return None
         except Exception:  # noqa: BLE001 - one message's accident ends its conversation and no other
@@ -268,8 +275,10 @@ class OpenBridge:
 
     async def _accept(self, message: bytes) -> Accepted:
         stages = self._stages
+        self._entering = None
         stages.check()
         relay = stages.admission.decode_message(message, self._route, self._headers)
+        self._entering = relay
         await stages.admission.open_message(relay)
         self._check_same(relay)
         if self._turns is not None:
@@ -364,6 +373,10 @@ class OpenBridge:
     def _leave(self, accepted: Accepted) -> None:
         if self._turns is not None and accepted.permit is not None:
             self._turns.leave(accepted.permit)
+
+    def _trace_refused(self, message: bytes, refusal: RefusedError) -> None:
+        if self._stages.tracer is not None:
+            self._stages.tracer.refused(message, self._entering, refusal.reason, self._route)
 
     def _refused(self, refusal: RefusedError) -> None:
         self._route.metrics.rejected(refusal.reason).value += 1

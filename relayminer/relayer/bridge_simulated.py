@@ -78,6 +78,9 @@ class SimulatedBridge(OpenBridge):
             self._count("success")
         return body
 
+    def _trace_refused(self, message: bytes, refusal: RefusedError) -> None:
+        """Simulated relays are not traced."""
+
     def _refused(self, refusal: RefusedError) -> None:
         if isinstance(refusal, SimulationRefusedError):
             self._count(refusal.result)

@@ -14,7 +14,6 @@ from attrs import frozen
 from relayminer.net.http1 import HttpLimits
 from relayminer.net.watchdog import Watchdog
 from relayminer.plugin import RequestTaker
-from relayminer.relayer.admit import Admission
 from relayminer.relayer.backends import Backends
 from relayminer.relayer.background import Background
 from relayminer.relayer.book import SessionBook
@@ -22,20 +21,17 @@ from relayminer.relayer.bridge import BridgeStages
 from relayminer.relayer.bridges import bridges_of
 from relayminer.relayer.calls import CallMetrics, Calls
 from relayminer.relayer.compress import compressor_of
-from relayminer.relayer.engine import RelayEngine
 from relayminer.relayer.entrance import Entrance
 from relayminer.relayer.forward_setup import forwarder_of
 from relayminer.relayer.frontdoor import FrontDoor
 from relayminer.relayer.gate import SupplierGate
-from relayminer.relayer.meter import Meter
 from relayminer.relayer.metrics import RelayerMetrics
-from relayminer.relayer.publish import Publisher
 from relayminer.relayer.ready import StatusPages
 from relayminer.relayer.replay import replay_guard_of
-from relayminer.relayer.sign import Signer
 from relayminer.relayer.simulate_exchange import simulation_of
 from relayminer.relayer.spool_service import LogService
-from relayminer.relayer.stream import Streamer, StreamMetrics
+from relayminer.relayer.stages import Stages, stages_of
+from relayminer.relayer.stream import StreamMetrics
 from relayminer.relayer.tally import Tally
 from relayminer.relayer.view import ChainView
 from relayminer.state.meter import MeterStore
@@ -51,11 +47,16 @@ if TYPE_CHECKING:
     from relayminer.config.settings import RelayerSettings
     from relayminer.plugin import Transport
     from relayminer.protocol.signature import SigningKey
+    from relayminer.relayer.admit import Admission
     from relayminer.relayer.bridges import Bridges
+    from relayminer.relayer.engine import RelayEngine
+    from relayminer.relayer.meter import Meter
+    from relayminer.relayer.publish import Publisher
     from relayminer.state.gateway import Redis
     from relayminer.state.names import KeyNames
     from relayminer.telemetry.health import Health
     from relayminer.telemetry.metrics import Metrics
+    from relayminer.telemetry.spans import Traces
 
 CONFIRM = "confirm"
 _BACKGROUND_JOBS = 2_000
@@ -78,6 +79,7 @@ class Given:
         health: where its checks are added.
         home: data directory for the spool; None refuses relays while the store is away.
         loops: looks after what goes on beside relays; None: nobody does.
+        traces: where the spans of relays go; None: none are made.
     """
 
     settings: RelayerSettings
@@ -91,6 +93,12 @@ class Given:
     health: Health
     home: Path | None
     loops: LoopWatchdog | None
+    traces: Traces | None = None
+
+    @property
+    def stages(self) -> Stages:
+        """The kinds of stages that it has."""
+        return stages_of(self.traces, time.time_ns)
 
 
 @frozen(kw_only=True)
@@ -134,7 +142,7 @@ def compose(given: Given) -> Parts:
     )
     _add_checks(given)
     admission = _admission(given, backends, view, book, metrics)
-    publisher = Publisher(log.log, metrics, tally, time.time_ns)
+    publisher = given.stages.publisher(log.log, metrics, tally, time.time_ns)
     engine = _engine(given, backends, admission, meter, publisher, background, metrics)
     bridges = _bridges(given, backends, admission, meter, publisher, engine, watchdog, metrics)
     engine.takers = tuple(one for one in given.transports if isinstance(one, RequestTaker))
@@ -189,14 +197,16 @@ def _meter(given: Given, view: ChainView, metrics: RelayerMetrics, log: LogServi
     budgets = MeterStore(
         given.store, given.names, ttl_seconds=math.ceil(metering.cache_ttl_seconds)
     )
-    return Meter(metering, budgets, view, given.moment, metrics, is_away=lambda: log.watch.is_away)
+    return given.stages.meter(
+        metering, budgets, view, given.moment, metrics, is_away=lambda: log.watch.is_away
+    )
 
 
 def _admission(
     given: Given, backends: Backends, view: ChainView, book: SessionBook, metrics: RelayerMetrics
 ) -> Admission:
     """The checks before anything is spent on a relay."""
-    return Admission(
+    return given.stages.admission(
         routes=backends.routes,
         gate=SupplierGate(view, given.keys, metrics),
         book=book,
@@ -219,12 +229,13 @@ def _engine(
 ) -> RelayEngine:
     """The stages, in one row."""
     settings, routes = given.settings, backends.routes
-    signer = Signer(given.keys, settings.max_response_bytes)
-    streamer = Streamer(signer, StreamMetrics(given.metrics))
-    return RelayEngine(
+    stages = given.stages
+    signer = stages.signer(given.keys, settings.max_response_bytes)
+    streamer = stages.streamer(signer, StreamMetrics(given.metrics))
+    return stages.engine(
         admission=admission,
         meter=meter,
-        forwarder=forwarder_of(settings, metrics),
+        forwarder=forwarder_of(settings, metrics, stages.forwarder),
         signer=signer,
         streamer=streamer,
         calls=Calls(
@@ -278,6 +289,7 @@ def _bridges(
         engine.record,
         engine.replays,
         None if engine.simulated is None else engine.simulated.simulator,
+        given.stages.tracer,
     )
     return bridges_of(
         engine, backends.routes, given.settings, given.metrics, stages, watchdog, metrics

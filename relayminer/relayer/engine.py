@@ -10,7 +10,7 @@ import trio
 from relayminer.net.response_stream import ResponseStream
 from relayminer.plugin import RelayAnswer, StreamAnswer
 from relayminer.plugin.bridges import BridgeLimits
-from relayminer.relayer.answer import error_answer, refusal_answer
+from relayminer.relayer.answer import error_answer, refusal_answer, served_answer
 from relayminer.relayer.errors import RefusedError
 from relayminer.relayer.metrics import unknown_route
 from relayminer.relayer.replay import ReplayError
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from relayminer.cache.moment import ChainMoment
-    from relayminer.net.http1 import Headers, HttpLimits, Request
-    from relayminer.net.response import Response
+    from relayminer.net.http1 import HttpLimits, Request
     from relayminer.plugin import (
         AnswerSink,
         Bridge,
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
     from relayminer.relayer.sign import Signer
     from relayminer.relayer.simulate_exchange import SimulatedExchange
     from relayminer.relayer.stream import Streamer
-
-_JSON = b"application/json"
-_MAX_ACCEPT = 256
 
 
 class RelayEngine:
@@ -213,8 +209,7 @@ class RelayEngine:
                 answer = await self._compressor.apply(call, answer)
             self._observe(call, relay)
         except StreamBrokenError as broken:
-            route_metrics.rejected(broken.reason).value += 1
-            return StreamAnswer(complete=False)
+            return self._broken(relay, broken, route_metrics)
         except RefusedError as refusal:
             return self._refused_call(call, relay, refusal, route_metrics)
         except Exception:  # noqa: BLE001 - a client never sees a traceback, and one relay's accident ends no other
@@ -255,6 +250,15 @@ class RelayEngine:
     ) -> RelayAnswer:
         answer = self._refused(refusal, metrics)
         return self._calls.refused(call, relay, refusal) if call.grpc else answer
+
+    def _broken(
+        self,
+        relay: Relay | None,  # noqa: ARG002 - for the engine that traces
+        broken: StreamBrokenError,
+        metrics: RouteMetrics,
+    ) -> StreamAnswer:
+        metrics.rejected(broken.reason).value += 1
+        return StreamAnswer(complete=False)
 
     async def _serve_eagerly(
         self, relay: Relay, sink: AnswerSink | None
@@ -301,7 +305,7 @@ class RelayEngine:
         metrics = relay.route.metrics
         metrics.served(response.status).value += 1
         metrics.response_bytes.observe(len(response.body))
-        return _served(relay, response, body, retries)
+        return served_answer(relay, response, body, retries)
 
     async def _stream_eagerly(
         self,
@@ -342,7 +346,7 @@ class RelayEngine:
         metrics = relay.route.metrics
         metrics.served(response.status).value += 1
         metrics.response_bytes.observe(len(response.body))
-        return _served(relay, response, body, retries)
+        return served_answer(relay, response, body, retries)
 
     async def _account_soon(self, relay: Relay, stored_response: bytes) -> None:
         if not self._background.submit(lambda: self._account(relay, stored_response)):
@@ -397,24 +401,5 @@ class RelayEngine:
         self._metrics.dropped.bind(relay.service, application, reason).value += 1
 
 
-def _content_type(headers: Headers) -> bytes:
-    """What the client says it accepts, word for word (relayer.md 2.6)."""
-    for name, value in headers:
-        if name == b"accept":
-            if not value or value == b"*/*" or len(value) > _MAX_ACCEPT:
-                return _JSON
-            return value
-    return _JSON
-
-
-def _served(relay: Relay, response: Response, body: bytes, retries: int) -> RelayAnswer:
-    kind = _content_type(relay.outer_headers)
-    return RelayAnswer(200, body, kind, _retried(retries), lease=response.lease)
-
-
 def _accident() -> RefusedError:
     return RefusedError(500, "internal error", "internal_error")
-
-
-def _retried(retries: int) -> Headers | None:
-    return [(b"Backend-Retries", b"%d" % retries)] if retries else None

@@ -55,6 +55,12 @@ class Forwarder:
         self._metrics = metrics
         self._budget = budget
 
+    def exchanges(
+        self, relay: Relay, route: Route, pool: BackendPool, deadline: float
+    ) -> Exchanges:
+        """What asks endpoints for one relay."""
+        return Exchanges(relay, route, pool, deadline)
+
     def check(self, relay: Relay) -> None:
         """Refuse early a relay for which there will be no turn in time.
 
@@ -125,7 +131,7 @@ class Forwarder:
         if pool is None or endpoint is None:
             raise no_backend(route.service)
         self._budget.earn()
-        exchange = _Exchange(relay, route, pool, began + route.timeouts.request_seconds)
+        exchange = self.exchanges(relay, route, pool, began + route.timeouts.request_seconds)
         if route.hedge is not None and route.hedge.covers(relay):
             return await hedged(exchange, pool, endpoint, self._budget, route.hedge.after_seconds)
         attempt = 1
@@ -148,7 +154,7 @@ class Forwarder:
             endpoint = other
 
 
-class _Exchange:
+class Exchanges:
     """One relay's exchanges with endpoints; each one's outcome is told to the pool."""
 
     __slots__ = ("_deadline", "_headers", "_method", "_pool", "_relay", "_route")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from relayminer.relayer.metrics import RelayerMetrics
 
 
-def forwarder_of(settings: RelayerSettings, metrics: RelayerMetrics) -> Forwarder:
+def forwarder_of(
+    settings: RelayerSettings, metrics: RelayerMetrics, make: type[Forwarder] = Forwarder
+) -> Forwarder:
     """Sends relays to backends, within the relayer's budget of retries."""
     budget = RetryBudget(
         settings.retry_budget_ratio,
@@ -27,7 +29,7 @@ def forwarder_of(settings: RelayerSettings, metrics: RelayerMetrics) -> Forwarde
         metrics.retries,
         metrics.retries_refused,
     )
-    return Forwarder(metrics, budget)
+    return make(metrics, budget)
 
 
 def traffic_of(

@@ -52,6 +52,8 @@ class Publisher:
             request.meta.signature, request.payload, stored_response
         )
         relay_hash = hashlib.sha256(relay_bytes).digest()
+        if relay.trace is not None:
+            relay.trace.relay_hash = relay_hash
         if not is_applicable(relay_hash, context.target):
             relay.route.metrics.skipped.value += 1
             return None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from relayminer.relayer.meter import Budget
     from relayminer.relayer.pool import Endpoint
     from relayminer.relayer.routes import Route
+    from relayminer.relayer.tracing import RelayTrace
 
 
 _NO_TYPES: frozenset[bytes] = frozenset()
@@ -109,6 +110,7 @@ class Relay:
         endpoint: whose answer is passed on so, and `retries` before it.
         published: whether it was logged.
         answered_at: Trio time at which the backend had answered; 0 without its answer.
+        trace: where its time went; None unless relays are traced.
     """
 
     __slots__ = (
@@ -132,6 +134,7 @@ class Relay:
         "start_height",
         "stream_types",
         "supplier",
+        "trace",
     )
 
     def __init__(
@@ -165,6 +168,7 @@ class Relay:
         self.once: bytes | None = None
         self.published = False
         self.answered_at = 0.0
+        self.trace: RelayTrace | None = None
 
     @property
     def service(self) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relayminer.state.names import KeyNames
     from relayminer.telemetry.health import Health
     from relayminer.telemetry.metrics import Metrics
+    from relayminer.telemetry.spans import Traces
     from relayminer.watchdog import Watchdog as LoopWatchdog
 
 _HOUSEKEEPING_SECONDS = 1.0
@@ -58,6 +59,7 @@ class RelayerService:
         health: Health,
         home: Path | None = None,
         loops: LoopWatchdog | None = None,
+        traces: Traces | None = None,
     ) -> None:
         parts = compose(
             Given(
@@ -72,6 +74,7 @@ class RelayerService:
                 health=health,
                 home=home,
                 loops=loops,
+                traces=traces,
             )
         )
         self._settings = settings

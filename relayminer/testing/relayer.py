@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from relayminer.config.settings import RedisSettings
     from relayminer.plugin import Transport
     from relayminer.protocol.signature import SigningKey
+    from relayminer.telemetry.spans import Traces
     from relayminer.testing.driver import DrivenBackend
 
 
@@ -109,6 +110,7 @@ async def bench(
     configure: Callable[[str], RelayerSettings] = settings,
     home: Path | None = None,
     redis_settings: RedisSettings | None = None,
+    traces: Traces | None = None,
 ) -> AsyncIterator[Bench]:
     """A relayer that serves, until the block ends; with a spool when it has a home."""
     chain = chain or SmallChain()
@@ -138,6 +140,7 @@ async def bench(
             metrics=metrics,
             health=health,
             home=home,
+            traces=traces,
         )
         running = Bench(
             chain=chain,

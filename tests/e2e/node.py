@@ -124,7 +124,7 @@ def process(arguments: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[b
 
 @contextmanager
 def running_node(
-    home: Path, *, sections: Mapping[str, Any] | None = None, **relayer: Any
+    home: Path, *, sections: Mapping[str, Any] | None = None, workers: int = 1, **relayer: Any
 ) -> Iterator[Node]:
     """A stepped devnet with its backend, and a ready node; `relayer` are settings of it."""
     port, control = free_port(), free_port()
@@ -148,7 +148,7 @@ def running_node(
         wait_until(lambda: read_info(home / "chain"))
         info = read_info(home / "chain")
         config = write_config(home, info, port, control, relayer, sections or {})
-        with process(["run", f"--config={config}"], node_log) as node:
+        with process(["run", f"--config={config}", f"--workers={workers}"], node_log) as node:
             running = Node(info, node.pid, port, control, home, log)
             try:
                 wait_until(lambda: fetch(f"{running.url}/ready"), node)

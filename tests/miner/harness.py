@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from relayminer.state.snapshots import Snapshot
+    from relayminer.telemetry.spans import Traces
 
 WAIT_SECONDS = 20.0
 SERVICE = "svc"
@@ -118,6 +119,7 @@ class Rig:
     metrics: Metrics = attrs.field(factory=Metrics)
     block_time_seconds: float = 0.1
     witness_home: Path | None = None
+    traces: Traces | None = None
     sent: dict[str, int] = attrs.field(factory=dict)
     """Distinct relays logged, by session id."""
 
@@ -146,6 +148,7 @@ class Rig:
             metrics=self.metrics,
             owner=owner or owner_id("test"),
             witness_home=self.witness_home,
+            traces=self.traces,
         )
 
     @asynccontextmanager

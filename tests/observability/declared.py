@@ -27,6 +27,7 @@ from relayminer.state.ledger import Ledger
 from relayminer.state.relay_log import RelayLog
 from relayminer.state.watch import ServerWatch
 from relayminer.telemetry.log_writer import LogWriter
+from relayminer.telemetry.spans import Traces
 from relayminer.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _start(base: Foundation, keys: LiveKeys) -> None:
     )
     notify = NotifySettings(webhook_url="https://example.invalid/")
     Notifier(notify, base.metrics, base.health, "a process")
+    Traces(1.0, 1, base.metrics)
     writer = LogWriter(io.StringIO(), 10)
     writer.show(base.metrics)
     writer.close()

@@ -18,6 +18,8 @@ OPTIONAL = {
     "relayminer_workers": "relayer.workers",
     "relayminer_worker_restarts_total": "relayer.workers",
     "relayminer_notices_total": "notify.webhook_url",
+    "relayminer_trace_spans_total": "tracing.enabled",
+    "relayminer_trace_spans_waiting": "tracing.enabled",
     "relayminer_shadow_entries_copied_total": "miner.shadow",
     "relayminer_shadow_claims_total": "miner.shadow",
     "relayminer_shadow_leaves_difference": "miner.shadow",

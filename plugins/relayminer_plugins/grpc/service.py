@@ -33,7 +33,7 @@ _IDENTITY: Final = frozenset({b"", b"identity"})
 _NEEDED: Final = frozenset(
     {b":path", b"content-type", b"grpc-encoding", b"grpc-timeout", b"grpc-accept-encoding"}
 )
-_RPC_TYPE: Final = b"rpc-type"
+_SAID: Final = frozenset({b"rpc-type", b"traceparent"})
 _MAX_WORDS: Final = 1_000
 """Characters of a message: what a client sent may be in it, and headers are dear to encode."""
 _STATUS: Final = b"grpc-status"
@@ -188,7 +188,7 @@ _TOO_MUCH: Final = CallStatus(
 
 def metadata(headers: Headers) -> Headers:
     """What of the call's headers is said of its relays; the others are gRPC's own."""
-    return [field for field in headers if field[0].startswith(b"pocket-") or field[0] == _RPC_TYPE]
+    return [field for field in headers if field[0].startswith(b"pocket-") or field[0] in _SAID]
 
 
 def trailers_of(status: CallStatus) -> Headers:

@@ -1,0 +1,1 @@
+"""Traces, read by a collector of our own with OpenTelemetry's own messages."""
