@@ -18,6 +18,7 @@ _VARINT: Final = 0
 _FIXED64: Final = 1
 _BYTES: Final = 2
 _MORE: Final = 0x80
+_TIME_MAX: Final = (1 << 64) - 1
 _ERROR: Final = 3 << 3 | _VARINT, 2
 """`Status.code` and its value."""
 
@@ -87,7 +88,8 @@ def _number(number: int, value: int) -> bytes:
 
 
 def _time(number: int, nanoseconds: int) -> bytes:
-    return _tag(number, _FIXED64) + struct.pack("<Q", max(0, nanoseconds))
+    # A log entry's time is what its writer says: no nonsense may stop the sender.
+    return _tag(number, _FIXED64) + struct.pack("<Q", min(max(0, nanoseconds), _TIME_MAX))
 
 
 def _tag(number: int, kind: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,10 @@ class Collector:
             task_status.started()
 
     async def _serve(self, stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await self._take(stream)
+
+    async def _take(self, stream: trio.SocketStream) -> None:
         data = b""
         while True:
             while b"\r\n\r\n" not in data:
@@ -115,7 +119,9 @@ class Collector:
             head, _, data = data.partition(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
             while len(data) < length:
-                data += await stream.receive_some()
+                if not (more := await stream.receive_some()):
+                    return
+                data += more
             self.heads.append(head)
             if self.status is None:
                 await trio.sleep_forever()

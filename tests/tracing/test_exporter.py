@@ -114,6 +114,25 @@ async def test_the_end_waits_for_no_silent_collector(
         assert it.waiting == 0
 
 
+@pytest.mark.parametrize("status", [200, 503], ids=["taken", "not taken"])
+async def test_ended_at_any_moment_no_span_is_forgotten(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each one is counted, once; and what counts as sent is with the collector."""
+    monkeypatch.setattr(sender, "LAST_WORDS_SECONDS", 0.5)
+    for turns in range(0, 40, 3):
+        async with tracing(status=status) as it:
+            make(it, 2 * BATCH_SPANS)
+            for _ in range(turns):
+                await trio.lowlevel.checkpoint()
+            it.scope.cancel()
+            await it.ended.wait()
+            sent, not_sent = it.counted("sent"), it.counted("not_sent")
+            assert sent + not_sent == 2 * BATCH_SPANS
+            assert len(set(numbers(it.collector))) >= sent
+            assert it.waiting == 0
+
+
 @pytest.mark.parametrize("kind", ["away", "silent"])
 async def test_relays_flow_whatever_the_collector_does(
     redis_url: str, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as TheirSpan
 
 from relayminer.insight.otlp import encode_request, encode_span
-from relayminer.telemetry.spans import Event, Link, Span, TraceName
+from relayminer.telemetry.spans import Event, Link, Span, TraceName, child
 from tests.tracing.collector import read_attributes, read_spans
 
 TEXTS = st.text(max_size=300).map(lambda text: text.encode(errors="replace").decode())
@@ -69,6 +69,14 @@ def test_a_request_holds_its_spans_and_their_resource(
     seen = read_spans(encode_request(resource, "relayminer", [encode_span(one) for one in spans]))
     assert [one.name for one in seen] == [one.name for one in spans]
     assert all(one.resource == resource for one in seen)
+
+
+def test_times_that_are_none_stop_nobody() -> None:
+    """Before 1970, or after what the form can say: as near as it gets."""
+    name = TraceName(b"\1" * 32)
+    theirs = TheirSpan.FromString(encode_span(child(name, "x", -5, 1 << 70, {})))
+    assert theirs.start_time_unix_nano == 0
+    assert theirs.end_time_unix_nano == (1 << 64) - 1
 
 
 def test_no_id_is_made_of_zeros() -> None:
