@@ -39,6 +39,8 @@ config_option: Callable[[Any], Any] = click.option(
     "--config",
     "-c",
     type=click.Path(dir_okay=False, path_type=Path),
+    envvar="RELAYMINER_CONFIG",
+    show_envvar=True,
     help="YAML file with the settings; config/relayminer.example.yaml explains all of them.",
 )
 

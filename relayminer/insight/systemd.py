@@ -21,7 +21,8 @@ class Systemd:
 
     Args:
         problem: what keeps the process from working, None when nothing does; shown as its status.
-        environ: has `NOTIFY_SOCKET` and `WATCHDOG_USEC` below systemd; None: this process's.
+        environ: has `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `SYSTEMD_EXEC_PID` below systemd; None:
+            this process's.
     """
 
     name = "systemd"
@@ -33,6 +34,9 @@ class Systemd:
         self._address = found.get("NOTIFY_SOCKET", "")
         usec = found.get("WATCHDOG_USEC", "")
         self._watchdog_seconds = int(usec) / _MICROSECONDS if usec.isdecimal() else 0.0
+        # Below a supervisor (cosmovisor) our end is not that of the unit, and its main process
+        # is the supervisor: whoever said otherwise would be killed with it at the next upgrade.
+        self._is_main = found.get("SYSTEMD_EXEC_PID", "") in {"", str(os.getpid())}
         self._problem = problem
         self._told = ""
 
@@ -41,7 +45,7 @@ class Systemd:
 
         The loop itself says so: when it stands still, systemd hears nothing and acts.
         """
-        self._say("READY=1", f"MAINPID={os.getpid()}")
+        self._say("READY=1", *([f"MAINPID={os.getpid()}"] if self._is_main else []))
         task_status.started()
         if not self._address:
             return
@@ -56,7 +60,8 @@ class Systemd:
                 self._say(*words)
                 await trio.sleep(pause)
         finally:
-            self._say("STOPPING=1")
+            if self._is_main:
+                self._say("STOPPING=1")
 
     def _say(self, *words: str) -> None:
         if not self._address:

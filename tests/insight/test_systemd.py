@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,27 @@ async def test_it_is_told_when_all_has_started_lives_is_unwell_and_stops(tmp_pat
         while words[0] == "WATCHDOG=1":
             words = await heard(listener)
         assert words == ["STOPPING=1"]
+
+
+async def test_below_a_supervisor_it_is_not_the_unit_that_starts_and_ends(tmp_path: Path) -> None:
+    """Not the process that systemd started: ready and alive, but neither main nor stopping."""
+    path = str(tmp_path / "notify")
+    listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    await listener.bind(path)
+    with listener:
+        for pid, ready, last in (
+            (os.getppid(), ["READY=1"], "WATCHDOG=1"),
+            (os.getpid(), ["READY=1", f"MAINPID={os.getpid()}"], "STOPPING=1"),
+        ):
+            environ = {"NOTIFY_SOCKET": path, "SYSTEMD_EXEC_PID": str(pid)}
+            async with trio.open_nursery() as nursery:
+                await nursery.start(Systemd(lambda: None, environ).run)
+                assert await heard(listener) == ready
+                words = await heard(listener)
+                nursery.cancel_scope.cancel()
+            if pid == os.getpid():
+                words = await heard(listener)
+            assert words[0] == last
 
 
 async def test_without_systemd_nothing_is_said() -> None:
