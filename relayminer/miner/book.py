@@ -9,7 +9,7 @@ import structlog
 from relayminer.miner.lifecycle import SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from relayminer.miner.entries import SessionInfo
     from relayminer.miner.metrics import MinerMetrics
@@ -33,6 +33,8 @@ class SessionBook:
         self._metrics = metrics
         self._sessions: dict[str, Session] = {}
         self._testimony: Testimony | None = None
+        self.on_open: Callable[[Session], None] = lambda _session: None
+        """Told of every session that a relay is the first of."""
 
     async def load(self) -> None:
         """Read every session of the supplier from the store."""
@@ -82,6 +84,7 @@ class SessionBook:
         if info.session_id not in self._sessions:
             self._metrics.sessions_created.bind(self._supplier, info.service_id).value += 1
         self._sessions[info.session_id] = session
+        self.on_open(session)
         return session
 
     async def move(self, session: Session, state: SessionState, reason: str = "") -> None:

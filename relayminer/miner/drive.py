@@ -70,6 +70,12 @@ class Driver:
         self._set_backs = context.process.blocks.set_backs
         # Whoever wrote down what we begin with may have seen another past.
         self._doubted = {session.session_id: False for session in context.book}
+        context.book.on_open = self._see
+
+    def _see(self, session: Session) -> None:
+        """A session of which the log tells after it has ended: its window may be in this block."""
+        if session.end_height < self._height:
+            self._due.set()
 
     def is_waited_for(self) -> bool:
         """Whether there is a block that no pass has looked at."""

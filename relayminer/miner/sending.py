@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from relayminer.miner.interfaces import Submitted
 
 RESENDS_MAX: Final = 4
-"""How often a message that does not appear on chain is sent again inside its window."""
+"""How often a message is sent again inside its window that was accepted and does not appear on
+chain, or that is refused. What was never accepted has cost nothing and is tried to the end: each
+owner that died or was cut off counts as a try, for nobody knows what had left it."""
 
 _log = structlog.get_logger("relayminer.miner.sending")
 
@@ -51,19 +53,20 @@ def is_due(attempt: Attempt | None, height: int, close_height: int) -> bool:
     At once when it never was; at the next block when it could not be sent; otherwise after its
     transaction has had the time to show.
     """
-    if height >= close_height:
+    if attempt is None or height >= close_height:
+        return height < close_height
+    if height <= attempt.last_height:
         return False
-    if attempt is None:
-        return True
     if attempt.deferred:
-        return height > attempt.last_height
-    if attempt.resends >= RESENDS_MAX:
+        return True
+    if height == close_height - 1 and not attempt.refused:
+        # There is no later block; one message too many costs a fee, one too few the reward or
+        # stake. What is known to have left in the block before may be included in this one.
+        return not attempt.tx_hash or attempt.last_height < height - 1
+    if attempt.resends >= RESENDS_MAX and (attempt.tx_hash or attempt.refused):
         return False
-    if height == close_height - 1 and not attempt.tx_hash and not attempt.refused:
-        # Whoever began this died before it could note that anything left. There is no later
-        # block; one message too many costs a fee, one too few the reward or stake.
-        return height > attempt.last_height
-    return height >= resend_height(attempt.last_height, close_height, attempt.resends)
+    resends = min(attempt.resends, RESENDS_MAX)
+    return height >= resend_height(attempt.last_height, close_height, resends)
 
 
 async def send_group(

@@ -106,6 +106,6 @@ def plan_of(seed: int) -> Plan:
         proof_probability=rng.choice((1.0, 1.0, 0.5, 0.0)),
         batch_entries=rng.choice((1, 3, 500)),
         max_messages=rng.choice((1, 30)),
-        slowness=rng.choice((1.0, 1.0, 1.0, 2.0, 6.0)),
+        slowness=rng.choice((1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0)),
         weather=Weather() if seed % CALM_SEEDS == 0 else rough,
     )

@@ -12,7 +12,7 @@ import trio
 
 from tests.vector_data import REPOSITORY
 
-HISTORIES: Final = 300
+HISTORIES: Final = 240
 HISTORIES_SOAK: Final = 10_000
 WORKERS: Final = 2
 REGRESSIONS: Final[tuple[int, ...]] = ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from relayminer.protocol.pb.proof_pb2 import Claim, MsgCreateClaim, MsgSubmitProof
-from tests.miner.harness import session_ids
+from tests.miner.harness import session_ids, until
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -175,6 +175,16 @@ async def test_the_chain_comes_back_in_time(mine: Rig) -> None:
         mine.chain.advance()
         await mine.step_to(22)
         assert mine.claimed_counts() == mine.sent
+
+
+async def test_a_session_that_only_the_log_knows_is_claimed_in_the_last_block(mine: Rig) -> None:
+    """Nobody mined for it before; the first look finds no session, and there is no later block."""
+    await mine.log(A, 30)
+    mine.chain.advance(mine.chain.windows(10).claim_close_height - 1 - mine.chain.height)
+    async with mine.mining():
+        await until(lambda: len(mine.chain.sent) == 1)
+        await mine.step_to(21)
+    assert mine.claimed_counts() == mine.sent
 
 
 async def test_a_missed_window_is_told(mine: Rig) -> None:

@@ -56,8 +56,8 @@ def test_a_message_is_sent_once_then_given_time() -> None:
     assert not is_due(attempt, 23, 26)
     assert is_due(attempt, 24, 26)
     assert not is_due(attempt, 26, 26)
-    attempt.resends = RESENDS_MAX
-    assert not is_due(attempt, 25, 26)
+    attempt.resends, attempt.tx_hash = RESENDS_MAX, "AB"
+    assert not is_due(attempt, 24, 26)
 
 
 def test_what_could_not_be_sent_is_due_at_the_next_block() -> None:
@@ -67,6 +67,18 @@ def test_what_could_not_be_sent_is_due_at_the_next_block() -> None:
     assert is_due(attempt, 23, 26)
     attempt = Attempt(22, 22, reason="invalid", refused=True)
     assert not is_due(attempt, 23, 26)
+
+
+def test_tries_that_nobody_knows_to_have_left_are_no_reason_to_give_up() -> None:
+    """Owner after owner died or was cut off before the mempool said yes: tried to the end."""
+    attempt = Attempt(submit_height=12, last_height=14, resends=RESENDS_MAX + 3)
+    assert next(height for height in range(14, 26) if is_due(attempt, height, 26)) < 25
+    assert is_due(attempt, 25, 26)
+    # What was accepted so often and is not on chain costs a fee each time: once more at the end.
+    attempt.tx_hash = "AB"
+    assert [height for height in range(14, 27) if is_due(attempt, height, 26)] == [25]
+    attempt.last_height = 24
+    assert not is_due(attempt, 25, 26)
 
 
 def test_resends_spread_over_a_long_window() -> None:
