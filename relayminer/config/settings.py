@@ -266,7 +266,7 @@ class RelayerSettings:
     max_response_bytes: int = 209_715_200
     max_answer_bytes_in_flight: int = 536_870_912
     """Bytes of all answers of backends that clients have not taken yet, those under 64 KiB not
-    counted; an answer that would exceed it is refused with 503."""
+    counted; an answer that would exceed it is refused with 503, a conversation's message waits."""
     max_in_flight: int = 2_000
     """Relays being served at once; the next one is answered 503."""
     publish_timeout_seconds: float = 5.0

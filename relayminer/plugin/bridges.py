@@ -114,6 +114,18 @@ class Bridge(Protocol):
         """
         ...
 
+    async def hold(self, size: int) -> None:
+        """A backend's message has `size` bytes in memory by now; returns when that may be.
+
+        Ask before more of it is read: all answers in hand have a bound
+        (`relayer.max_answer_bytes_in_flight`), and who does not read on makes its sender wait.
+        """
+        ...
+
+    def let_go(self) -> None:
+        """The client has the last answer, or will not get it."""
+        ...
+
     def end(self, code: int, reason: str) -> None:
         """The conversation is over, if it is not already."""
         ...

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import trio
 
+from relayminer.net.held import Lease
 from relayminer.plugin import BridgeEnd
 from relayminer.protocol import codec
 from relayminer.protocol.envelope import HttpResponse, encode_http_response
@@ -149,6 +150,8 @@ class OpenBridge:
         self._latest: Accepted | None = None
         self._turns = turns_of(route)
         self._entering: Relay | None = None
+        self._lease = Lease(route.held)
+        self._holding = trio.CancelScope()
         self._draining = False
         self.ended = trio.Event()
         self.ending: BridgeEnd | None = None
@@ -198,6 +201,18 @@ class OpenBridge:
         if self._unanswered:
             self._give_back(self._unanswered.pop())
 
+    async def hold(self, size: int) -> None:
+        """Wait until `size` bytes of a backend's message may be in memory, or it is too late."""
+        if self.ending is not None:
+            return
+        # Whoever waits for room must not outlast the conversation.
+        with trio.CancelScope() as self._holding:
+            await self._lease.wait_for(size)
+
+    def let_go(self) -> None:
+        """The message is not in memory any more."""
+        self._lease.release()
+
     async def answer(self, message: bytes) -> bytes | None:
         """A backend's message, signed and logged; None when there is nothing to send."""
         self._metrics.to_gateway.value += 1
@@ -230,6 +245,7 @@ class OpenBridge:
     def close(self) -> None:
         """Give back what was charged and not answered."""
         self.end(1000, "bridge closing")
+        self.let_go()
         while self._unanswered:
             self._give_back(self._unanswered.popleft())
         self._metrics.active.value -= 1
@@ -265,6 +281,7 @@ class OpenBridge:
         if self.ending is None:
             self.ending = ending
             self.ended.set()
+            self._holding.cancel()
             if self._turns is not None:
                 self._turns.close()
 

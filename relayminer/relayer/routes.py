@@ -70,6 +70,8 @@ class Route:
     timeouts: Timeouts
     eager: bool
     metrics: RouteMetrics
+    held: HeldBytes
+    """What answers in memory are counted against."""
     hedge: Hedge | None = None
     """Of idempotent methods, None when it is off."""
     traffic: Traffic | None = None
@@ -128,6 +130,7 @@ class RouteBuilder:
     ) -> None:
         self._settings = settings
         self._servers = Servers(watchdog, held)
+        self._held = held
         self._metrics = metrics
 
     def build(self) -> dict[str, ServiceRoutes]:
@@ -190,6 +193,7 @@ class RouteBuilder:
             timeouts=timeouts,
             eager=eager,
             metrics=RouteMetrics(self._metrics, service, rpc_type, eager=eager),
+            held=self._held,
             hedge=hedge_of(backend) if backend is not None else None,
             has_http=pool is not None
             and all(one.url.origin.scheme not in NOT_HTTP_SCHEMES for one in pool.endpoints),

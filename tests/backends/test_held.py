@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
+import trio.testing
 
 from relayminer.net.client import request_bytes
 from relayminer.net.errors import TooMuchHeldError
-from relayminer.net.held import FREE_BYTES, Allowance, HeldBytes
+from relayminer.net.held import FREE_BYTES, Allowance, HeldBytes, Lease
 from relayminer.net.http1 import Request, response_bytes
 from relayminer.net.response import ResponseParser
 from relayminer.net.wire import Wire
@@ -113,6 +115,58 @@ async def test_clients_that_do_not_read_are_bounded(
         assert len(await b.logged()) == 5
         for client in (lazy[0], refused, small, again):
             client.wire.close()
+
+
+async def test_who_waits_for_room_gets_it_in_turn(autojump_clock: object) -> None:
+    """One may go beyond the limit, so that of those who wait for each other one gets on."""
+    del autojump_clock
+    held = HeldBytes(1_000_000)
+    leases = [Lease(held) for _ in range(4)]
+    order: list[int] = []
+
+    async def take(number: int, size: int) -> None:
+        await leases[number].wait_for(size)
+        order.append(number)
+
+    await take(0, 600_000)
+    await take(1, 700_000)
+    assert held.held_bytes > held.limit_bytes
+    async with trio.open_nursery() as nursery:
+        for number in (2, 3):
+            nursery.start_soon(take, number, 600_000)
+            await trio.testing.wait_all_tasks_blocked()
+        # Whoever is beyond the limit goes on before those who wait.
+        await take(1, 900_000)
+        assert order == [0, 1, 1]
+        leases[0].release()
+        await trio.testing.wait_all_tasks_blocked()
+        assert order == [0, 1, 1]
+        leases[1].release()
+        await trio.testing.wait_all_tasks_blocked()
+        # The first of them fits, the second is the next that may go beyond.
+        assert sorted(order[3:]) == [2, 3]
+    for lease in leases:
+        lease.release()
+    assert held.held_bytes == 0
+
+
+async def test_who_waits_no_more_holds_nobody_up(autojump_clock: object) -> None:
+    """Cancelled in the queue, it leaves nothing behind; those after it get on."""
+    del autojump_clock
+    held = HeldBytes(1_000_000)
+    full, gone, later = (Lease(held) for _ in range(3))
+    await full.wait_for(1_500_000)
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(1):
+            await gone.wait_for(100_000)
+        assert gone.size == 0
+        nursery.start_soon(later.wait_for, 100_000)
+        await trio.testing.wait_all_tasks_blocked()
+        assert later.size == 0
+        del full
+    assert later.size >= 100_000
+    later.release()
+    assert held.held_bytes == 0
 
 
 def test_a_lease_gives_back_what_it_holds() -> None:

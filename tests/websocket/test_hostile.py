@@ -6,6 +6,7 @@ import os
 import random
 import socket as sockets
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,7 @@ from tests.websocket.frames import (
 )
 from tests.websocket.kit import (
     Node,
+    answer_of,
     ask,
     configure,
     connect,
@@ -181,6 +183,39 @@ async def test_a_client_that_does_not_read_holds_its_node_up(redis_url: str) -> 
             # Every window that the kernel opens a little lets one more write begin.
             await until(lambda: not open_conversations(b) and closed(b) == 1, seconds=40)
         await socket.aclose()
+
+
+async def test_messages_that_nobody_takes_are_bounded_over_all_conversations(
+    redis_url: str,
+) -> None:
+    """A node whose message finds no room waits; it is answered whole once there is some."""
+    large = 6_000_000
+
+    async def talk(socket: FrameSocket) -> None:
+        while (got := await socket.receive()).opcode != CLOSE:
+            await socket.send(got.payload * (large // len(got.payload)))
+
+    bound = partial(configure, max_answer_bytes_in_flight=1_000_000)
+    async with websocket_bench(redis_url, Node(talk), configure=bound) as b:
+        held = b.relayer.backends._held
+        lazy, patient, gone = [await connect(b) for _ in range(3)]
+        await lazy.send(message(b.chain, b"first"))
+        await until(lambda: held.held_bytes >= large, 30)
+        for number, socket in enumerate((patient, gone), 1):
+            await socket.send(message(b.chain, b"later"))
+            await until(lambda count=number: len(held._waiting) == count)  # type: ignore[misc]
+        # Who leaves while its message waits for room leaves nothing behind.
+        await gone.aclose()
+        await until(lambda: len(held._waiting) == 1)
+        assert held.held_bytes < 2 * large
+        with trio.fail_after(30):
+            for socket, payload in ((lazy, b"first"), (patient, b"later")):
+                got = await socket.receive()
+                answer = answer_of(b, got.payload).payload
+                assert answer == payload * (large // len(payload))
+        await until(lambda: not held.held_bytes)
+        for socket in (lazy, patient):
+            await socket.aclose()
 
 
 async def test_a_node_that_does_not_read_holds_its_client_up(redis_url: str) -> None:

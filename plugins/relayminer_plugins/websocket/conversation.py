@@ -35,6 +35,7 @@ class Conversation:
         self._backend = backend
         self._bridge = bridge
         self._limits = limits
+        backend.on_growing = bridge.hold
         client.on_message, backend.on_message = self._from_client, self._from_backend
         client.on_close = backend.on_close = self._left
         client.on_too_big = backend.on_too_big = self._too_big
@@ -70,13 +71,14 @@ class Conversation:
             self._bridge.delivered()
 
     async def _from_backend(self, message: bytes, text: bool) -> None:
-        answer = await self._bridge.answer(message)
-        if answer is None:
-            return
         try:
-            await self._client.send(answer, text=text)
+            answer = await self._bridge.answer(message)
+            if answer is not None:
+                await self._client.send(answer, text=text)
         except ConnectionClosed:
             self._bridge.end(INTERNAL_ERROR, "client write failed")
+        finally:
+            self._bridge.let_go()
 
     def _left(self, code: int, reason: str | None) -> None:
         if reason is None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from relayminer_plugins.websocket.stream import WireStream
 
 _RECEIVE_BYTES = 16_384
+_FREE_BYTES = 65_536
+"""A smaller message is not asked for."""
 _LINGER_BYTES = 16_777_216
 _LINGER_SECONDS = 1.0
 
@@ -59,11 +61,14 @@ class Peer(WebSocketConnection):
         on_close: is given code and reason when the peer says goodbye, or breaks the rules: then
             the reason is None.
         on_too_big: the message exceeds the limit.
+        on_growing: is given the bytes of a message of which there is more than `_FREE_BYTES`, and
+            returns when they may be in memory.
     """
 
     on_message: Callable[[bytes, bool], Awaitable[None]]
     on_close: Callable[[int, str | None], None]
     on_too_big: Callable[[], None]
+    on_growing: Callable[[int], Awaitable[None]] | None = None
 
     def __init__(
         self,
@@ -224,6 +229,14 @@ class Peer(WebSocketConnection):
             self.deaf = True
             self.on_too_big()
             return
+        size = len(whole) + len(data)
+        if size > _FREE_BYTES and self.on_growing is not None:
+            # Nobody reads while this waits: the sender waits, too.
+            self._wire_stream.rest()
+            await self.on_growing(size)
+            self._wire_stream.touch()
+            if self.deaf:
+                return
         if whole or not event.message_finished:
             whole += data
             if not event.message_finished:
