@@ -159,10 +159,13 @@ class TestChain:
         if self.away:
             raise ChainUnavailableError("the chain is away")
 
-    async def shared_params(self) -> shared_pb2.Params:
-        """Live parameters."""
+    async def _asked(self) -> None:
         await trio.lowlevel.checkpoint()
         self._answer()
+
+    async def shared_params(self) -> shared_pb2.Params:
+        """Live parameters."""
+        await self._asked()
         return self.params
 
     async def shared_params_at(self, height: int) -> shared_pb2.Params:
@@ -177,8 +180,7 @@ class TestChain:
 
     async def supplier(self, address: str) -> shared_pb2.Supplier:
         """Every supplier is staked for one service, but the unstaked ones."""
-        await trio.lowlevel.checkpoint()
-        self._answer()
+        await self._asked()
         if address in self.unstaked:
             raise NotFoundError(address)
         if address in self.records:
@@ -196,16 +198,14 @@ class TestChain:
 
     async def claim(self, session_id: str, supplier: str) -> proof_pb2.Claim:
         """A claim in state."""
-        await trio.lowlevel.checkpoint()
-        self._answer()
+        await self._asked()
         if (session_id, supplier) not in self.claims:
             raise NotFoundError(session_id)
         return self.claims[session_id, supplier]
 
     async def claims_of(self, supplier: str, min_height: int = 0) -> Sequence[proof_pb2.Claim]:
         """A supplier's claims in state; none of the last blocks' when the node lags."""
-        await trio.lowlevel.checkpoint()
-        self._answer()
+        await self._asked()
         if self.lags:
             if min_height > self.height - self.lags:
                 raise ChainUnavailableError("the node is not there yet")
@@ -214,23 +214,20 @@ class TestChain:
 
     async def difficulty_at(self, service: str, height: int) -> service_pb2.RelayMiningDifficulty:
         """Base difficulty."""
-        await trio.lowlevel.checkpoint()
-        self._answer()
+        await self._asked()
         assert height <= self.height
         return service_pb2.RelayMiningDifficulty(service_id=service, target_hash=BASE_TARGET)
 
     async def compute_units_at(self, service: str, height: int) -> int:
         """The same for every service."""
-        await trio.lowlevel.checkpoint()
-        self._answer()
+        await self._asked()
         assert service
         assert height <= self.height
         return self.compute_units
 
     async def proof_params(self) -> proof_pb2.Params:
         """Live proof parameters."""
-        await trio.lowlevel.checkpoint()
-        self._answer()
+        await self._asked()
         return self.proofs
 
     @property
@@ -245,8 +242,7 @@ class TestChain:
 
     async def block_hash(self, height: int) -> bytes:
         """Hash of a committed block."""
-        await trio.lowlevel.checkpoint()
-        self._answer()
+        await self._asked()
         assert height <= self.height
         return self.hash_at(height)
 
@@ -271,8 +267,7 @@ class TestChain:
         self, messages: Sequence[Message], key: SigningKey, lifetime_seconds: float
     ) -> Receipt:
         """Simulate and put into the mempool."""
-        await trio.lowlevel.checkpoint()
-        self._answer()
+        await self._asked()
         if self.before_submit() is not None:
             await trio.sleep_forever()
         assert lifetime_seconds > 0
@@ -281,8 +276,7 @@ class TestChain:
             if fault:
                 raise SimulationRefusedError(f"message index: {index}: {fault}", index)
         tx_hash = hashlib.sha256(b"tx %d" % len(self.sent)).hexdigest().upper()
-        began = self.block_time or trio.current_time()
-        expires_at = began + lifetime_seconds
+        expires_at = (self.block_time or trio.current_time()) + lifetime_seconds
         sent = Sent(tx_hash, list(messages), self.height, key.address, expires_at)
         self.sent.append(sent)
         if self.lose:
