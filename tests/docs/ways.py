@@ -80,6 +80,7 @@ WAYS: Final[tuple[Here | Serves | Elsewhere | Not, ...]] = (
         "relayminer systemd --config /etc/relayminer/relayminer.yaml --user relayminer",
         "Type=notify",
     ),
+    Here("relayminer systemd --cosmovisor /usr/local/bin/cosmovisor", "NotifyAccess=all"),
     Here(
         "relayminer keys import --file keys.encrypted --keys-file supplier-keys.yaml",
         "pokt1",

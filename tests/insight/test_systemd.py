@@ -103,3 +103,19 @@ def test_shells_complete() -> None:
         ended = relayminer("completion", shell)
         assert ended.code == 0
         assert "_RELAYMINER_COMPLETE" in ended.out
+
+
+def test_the_unit_for_cosmovisor_leaves_the_ends_to_the_program() -> None:
+    """Signals reach the program below it, which alone says how it is; no version is downloaded."""
+    ended = relayminer("systemd", "--cosmovisor", "/opt/cosmovisor", "--home", "/srv/rm")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert "NotifyAccess=all" in lines
+    assert "Environment=DAEMON_HOME=/srv/rm" in lines
+    assert "Environment=RELAYMINER_CONFIG=/etc/relayminer/relayminer.yaml" in lines
+    assert any(line.startswith("ExecStart=/opt/cosmovisor run run --config ") for line in lines)
+    stops = [line for line in lines if line.startswith("ExecStop=")]
+    assert [stop.partition("/")[2] for stop in stops] == [
+        "usr/bin/pkill -TERM -P $MAINPID",
+        "usr/bin/tail --pid=$MAINPID -f /dev/null",
+    ]
