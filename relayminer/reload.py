@@ -17,6 +17,7 @@ from relayminer.errors import RelayMinerError
 from relayminer.keys.errors import KeyLoadError
 from relayminer.keys.keyring_store import ITEM_SUFFIX
 from relayminer.keys.loading import SupplierKeys, load_keys
+from relayminer.relayer.backends import authority_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -252,6 +253,7 @@ def _files(path: Path, settings: Settings) -> Iterator[Path]:
     keys, tls = settings.keys, settings.relayer.tls
     yield path
     yield from (file for file in (tls.certificate, tls.key, tls.client_ca) if file is not None)
+    yield from authority_files(settings.relayer)
     for file in (keys.keys_file, keys.encrypted_file, keys.passphrase_file):
         if file is not None:
             yield file

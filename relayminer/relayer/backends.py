@@ -6,6 +6,7 @@ route that it began with; a connection in use ends with its exchange.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,10 +21,14 @@ from relayminer.relayer.routes import RouteBuilder, ServiceRoutes, pools_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relayminer.config.settings import RelayerSettings
+    from relayminer.config.settings import RelayerSettings, ServiceSettings
     from relayminer.net.server import Server
     from relayminer.net.watchdog import Watchdog
     from relayminer.relayer.metrics import RelayerMetrics
+
+
+Authorities = tuple[tuple[Path, bytes], ...]
+"""Files of certificates that the backends of a service are believed by, and what is in them."""
 
 
 @attrs.frozen
@@ -32,6 +37,7 @@ class PreparedBackends:
 
     settings: RelayerSettings
     routes: dict[str, ServiceRoutes]
+    authorities: dict[str, Authorities]
     prober: Prober
     guard: FreshnessGuard
 
@@ -84,14 +90,17 @@ class Backends:
     def prepare(self, settings: RelayerSettings) -> PreparedBackends:
         """What `settings.services` comes to; services that are as before keep all their state.
 
+        Certificates of authorities are read anew: a service whose `tls.ca_file` has others is not
+        as before.
+
         Raises:
             RelayerConfigurationError: a backend cannot be used; nothing has changed.
         """
-        before = self._settings.services
+        before, trusted = self._settings.services, self._now.authorities
         kept = {
             service: self.routes[service]
             for service, wanted in settings.services.items()
-            if before.get(service) == wanted
+            if before.get(service) == wanted and trusted[service] == _authorities(wanted)
         }
         return self._build(attrs.evolve(self._settings, services=settings.services), kept)
 
@@ -131,6 +140,8 @@ class Backends:
                 endpoint.http.close()
 
     def _build(self, settings: RelayerSettings, kept: dict[str, ServiceRoutes]) -> PreparedBackends:
+        # Read before they are used: what changes in between is a change for the next look.
+        authorities = {name: _authorities(one) for name, one in settings.services.items()}
         new = {name: one for name, one in settings.services.items() if name not in kept}
         built = RouteBuilder(
             attrs.evolve(settings, services=new), self._watchdog, self._metrics, self._held
@@ -140,6 +151,30 @@ class Backends:
         return PreparedBackends(
             settings,
             routes,
+            authorities,
             Prober(routes, settings, self._metrics),
             FreshnessGuard(routes, settings, self._metrics),
         )
+
+
+def authority_files(settings: RelayerSettings) -> list[Path]:
+    """The files of certificates that backends are believed by."""
+    services = settings.services.values()
+    return sorted({file for service in services for file in _files(service)})
+
+
+def _files(service: ServiceSettings) -> set[Path]:
+    files = (backend.tls.ca_file for backend in service.backends.values())
+    return {file for file in files if file is not None}
+
+
+def _authorities(service: ServiceSettings) -> Authorities:
+    """What they hold, of one service; nothing of a file that cannot be read."""
+    return tuple((file, _content(file)) for file in sorted(_files(service)))
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""

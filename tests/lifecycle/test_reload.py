@@ -12,9 +12,12 @@ import yaml
 
 from relayminer.config.load import load as load_settings
 from relayminer.keys.loading import SupplierKeys, load_keys
+from relayminer.net.tls import server_context
 from relayminer.plugin import load_key_providers
 from relayminer.protocol import curve
 from relayminer.reload import ConfigSource, LiveKeys, Reloader, differences, fingerprint
+from relayminer.testing.certificates import Authority
+from tests.backends.test_http2_backends import tls_front
 from tests.relayer.kit import SERVICE, Backend, Bench, SmallChain, bench, request_body
 from tests.relayer.kit import signed_request as signed
 from tests.spool.outage import client_of, load, until
@@ -138,6 +141,47 @@ async def test_backends_are_replaced_under_load(tmp_path: Path, redis_url: str) 
         assert len(n.relayer.backend.requests) - before <= 8
         assert not sent.refused
         assert set(n.relayer.relayer.backends.routes) == {SERVICE, "more"}
+
+
+async def test_another_certificate_authority_of_a_backend_is_believed(
+    tmp_path: Path, redis_url: str
+) -> None:
+    """Noticed in the file that holds it; one that cannot be read changes nothing."""
+    (tmp_path / "other").mkdir()
+    first, second = Authority(tmp_path), Authority(tmp_path / "other")
+    trusted = tmp_path / "ca.pem"
+
+    def trust(content: bytes) -> None:
+        draft = tmp_path / "ca.draft"
+        draft.write_bytes(content)
+        draft.replace(trusted)
+
+    identity = first.issue()
+    context = server_context(identity.certificate, identity.key)
+    async with node(tmp_path, redis_url) as n, client_of(n.relayer) as client:
+        backend = await n.relayer.nursery.start(tls_front, context, n.relayer.backend.port)
+        trust(first.file.read_bytes())
+        tls = {"url": f"https://127.0.0.1:{backend}", "tls": {"ca_file": "ca.pem"}}
+        document = yaml.safe_load((tmp_path / "node.yaml").read_text())
+        document["relayer"]["services"] = {SERVICE: {"backends": {"jsonrpc": tls}}}
+        (tmp_path / "node.yaml").write_text(yaml.safe_dump(document))
+        await n.applied()
+        body = request_body(signed(n.relayer.chain))
+        assert (await client.send(body)).status == 200
+        endpoint = n.relayer.relayer.backends.routes[SERVICE].by_type["jsonrpc"].pool
+        # From now on the backend is somebody else, until its authority is believed.
+        identity = second.issue()
+        context.load_cert_chain(identity.certificate, identity.key)
+        trust(second.file.read_bytes())
+        await n.applied(2)
+        assert n.relayer.relayer.backends.routes[SERVICE].by_type["jsonrpc"].pool is not endpoint
+        assert (await client.send(body)).status == 200
+        trust(b"no certificate")
+        await until(lambda: n.reloads("refused") == 1)
+        assert (await client.send(body)).status == 200
+        trust(first.file.read_bytes())
+        await n.applied(3)
+        assert (await client.send(body)).status != 200
 
 
 async def test_a_broken_file_changes_nothing(tmp_path: Path, redis_url: str) -> None:
