@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path  # noqa: TC003 - cattrs reads the types
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ class TracingSettings:
     """Where spans are posted: OTLP over HTTP, binary."""
     headers: dict[str, str] = field(factory=dict, repr=masked_headers_repr)
     """Sent along; for authentication."""
+    ca_file: Path | None = None
+    """Certificates to believe instead of the system's, for https."""
     service_name: str = "relayminer"
     ratio: float = 0.01
     """Share of relays that are traced; their hashes decide, so all processes want the same."""

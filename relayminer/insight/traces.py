@@ -16,13 +16,15 @@ import trio
 from relayminer.insight.otlp import encode_request, encode_span
 from relayminer.net.client import HttpPool
 from relayminer.net.dial import TLS_SCHEMES
-from relayminer.net.errors import NetError
+from relayminer.net.errors import NetError, TlsSetupError
 from relayminer.net.server import fetch
+from relayminer.net.tls import ClientTls, client_context
 from relayminer.net.url import DEFAULT_PORTS, Origin
 from relayminer.net.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from relayminer.config.tracing import TracingSettings
     from relayminer.telemetry.spans import Traces, Value
@@ -50,6 +52,9 @@ class TraceExporter:
         traces: where spans wait.
         resource: what all of them have in common.
         first_pause_seconds: after a try that failed.
+
+    Raises:
+        TlsSetupError: `ca_file` cannot be used.
     """
 
     name = "traces"
@@ -76,7 +81,13 @@ class TraceExporter:
         parts = urlsplit(settings.endpoint)
         port = parts.port or DEFAULT_PORTS[parts.scheme]
         origin = Origin(parts.scheme, parts.hostname or "", port)
-        self._pool = HttpPool(origin, self._watchdog, max_connections=1, idle_seconds=30.0)
+        self._pool = HttpPool(
+            origin,
+            self._watchdog,
+            max_connections=1,
+            idle_seconds=30.0,
+            tls=_trust(settings.ca_file) if parts.scheme in TLS_SCHEMES else None,
+        )
         self._target = (f"{parts.path}?{parts.query}" if parts.query else parts.path).encode()
         headers = {"Content-Type": "application/x-protobuf", **settings.headers}
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -156,3 +167,10 @@ class TraceExporter:
             _log.warning("spans are not taken", reason=problem)
         else:
             _log.info("spans are taken again")
+
+
+def _trust(ca_file: Path | None) -> ClientTls:
+    try:
+        return ClientTls(client_context(ca_file=ca_file))
+    except TlsSetupError as error:
+        raise TlsSetupError(f"tracing.ca_file {error}") from None

@@ -17,6 +17,7 @@ from relayminer.telemetry.metrics import Metrics
 from relayminer.telemetry.spans import Traces
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Callable
 
 PATH = "/v1/traces"
@@ -83,6 +84,7 @@ class Collector:
     Attributes:
         status: what it answers; None: nothing at all.
         heads: of requests.
+        tls: what it shows; None: it speaks plain HTTP.
     """
 
     status: int | None = 200
@@ -90,11 +92,13 @@ class Collector:
     heads: list[bytes] = attrs.field(factory=list)
     bodies: list[bytes] = attrs.field(factory=list)
     spans: list[Seen] = attrs.field(factory=list)
+    tls: ssl.SSLContext | None = None
 
     @property
     def endpoint(self) -> str:
         """Where it takes spans."""
-        return f"http://127.0.0.1:{self.port}{PATH}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self.port}{PATH}"
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Take spans until cancelled; on the port of before, if there was one."""
@@ -107,9 +111,12 @@ class Collector:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError):
-            await self._take(stream)
+            if self.tls is None:
+                await self._take(stream)
+            else:
+                await self._take(trio.SSLStream(stream, self.tls, server_side=True))
 
-    async def _take(self, stream: trio.SocketStream) -> None:
+    async def _take(self, stream: trio.abc.Stream) -> None:
         data = b""
         while True:
             while b"\r\n\r\n" not in data:
@@ -181,11 +188,16 @@ class Tracing:
 
 @asynccontextmanager
 async def tracing(
-    ratio: float = 1.0, status: int | None = 200, *, is_away: bool = False, **changes: Any
+    ratio: float = 1.0,
+    status: int | None = 200,
+    *,
+    is_away: bool = False,
+    tls: ssl.SSLContext | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Tracing]:
     """Traces that go to a collector."""
     async with trio.open_nursery() as nursery:
-        collector = Collector(status)
+        collector = Collector(status, tls=tls)
         if is_away:
             collector.port = free_port()
         else:

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from relayminer.config.tracing import TracingSettings
 from relayminer.insight import traces as sender
+from relayminer.insight.traces import TraceExporter
+from relayminer.net.errors import TlsSetupError
+from relayminer.net.tls import server_context
 from relayminer.telemetry.spans import BATCH_SPANS, TraceName, child
+from relayminer.testing.certificates import Authority
 from tests.relayer.client import connect
 from tests.relayer.kit import bench, request_body, signed_request
 from tests.tracing.collector import Collector, Tracing, eventually, tracing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from relayminer.telemetry.spans import Span
 
 ROOM = 500
@@ -112,6 +119,26 @@ async def test_the_end_waits_for_no_silent_collector(
             await it.ended.wait()
         assert it.counted("not_sent") == 10
         assert it.waiting == 0
+
+
+async def test_over_tls_the_collector_is_checked(tmp_path: Path) -> None:
+    """By the authority of `ca_file`; a stranger gets nothing, and an unusable file is said."""
+    ours, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    node = ours.issue()
+    shown = server_context(node.certificate, node.key)
+    async with tracing(tls=shown, ca_file=ours.file) as it:
+        make(it, 3)
+        await eventually(lambda: it.counted("sent") == 3)
+    async with tracing(tls=shown, ca_file=stranger.file) as it:
+        make(it, 3)
+        await eventually(lambda: it.waiting == 0)
+        it.scope.cancel()
+        await it.ended.wait()
+        assert it.counted("not_sent") == 3
+        assert not it.collector.heads
+    settings = TracingSettings(endpoint="https://x/v1/traces", ca_file=tmp_path / "none")
+    with pytest.raises(TlsSetupError, match=r"tracing\.ca_file .*none"):
+        TraceExporter(settings, it.traces, {})
 
 
 @pytest.mark.parametrize("status", [200, 503], ids=["taken", "not taken"])
