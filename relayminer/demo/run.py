@@ -12,6 +12,7 @@ from rich.console import Group
 from relayminer.demo.balances import Accounts, Before, Change, changes, look
 from relayminer.demo.chain_truth import ChainTruth
 from relayminer.demo.children import Child, DemoError
+from relayminer.demo.downtime import Downtime, explain_missed
 from relayminer.demo.load import Load
 from relayminer.demo.node_truth import open_node_truth
 from relayminer.demo.plan import (
@@ -59,6 +60,7 @@ class Demo:
         self._console_port = free_port()
         self._sent = 0
         self._killed = False
+        self._downtime = Downtime()
         self._store_pid = 0
         home = options.home
         self._chain_child = Child(
@@ -132,11 +134,16 @@ class Demo:
         truth.height = await truth.tip()
         before = await self._look(accounts, info)
         with progress(self._console) as bars:
-            last_end_height = await self._send(load, bars)
-            windows = session_windows(await chain.shared_params(), last_end_height)
-            await self._settle(truth, windows.settlement_height, bars)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._note_downtime, truth, http)
+                last_end_height = await self._send(load, bars)
+                params = await chain.shared_params()
+                windows = session_windows(params, last_end_height)
+                await self._settle(truth, windows.settlement_height, bars)
+                nursery.cancel_scope.cancel()
         async with open_node_truth(self._options.home / NODE_HOME) as node:
             await node.read(load.rows)
+        explain_missed(load.rows.all(), self._downtime, params)
         return await self._verdict(accounts, before, load, truth, info)
 
     async def _look(self, accounts: Accounts, info: DevnetInfo) -> Before:
@@ -175,6 +182,19 @@ class Demo:
             self._node_child.kill()
         if self._options.kill_store:
             os.kill(self._store_pid, signal.SIGKILL)
+
+    async def _note_downtime(self, truth: ChainTruth, http: HttpClient) -> None:
+        """See from when until when the killed node was away."""
+        if not self._options.kill_relayminer:
+            return
+        ready = f"http://127.0.0.1:{self._relayer_port}/ready"
+        down = self._downtime
+        while not down.to_height:
+            await trio.sleep(POLL_SECONDS)
+            if self._killed and not down.from_height:
+                down.from_height = await truth.tip()
+            elif self._node_child.restarts and await self._is_ready(http, ready):
+                down.to_height = await truth.tip()
 
     async def _settle(self, truth: ChainTruth, height: int, bars: Progress) -> None:
         first = truth.height

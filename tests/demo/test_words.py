@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from relayminer.demo.downtime import Downtime, explain_missed
 from relayminer.demo.node_truth import NodeTruth
 from relayminer.demo.report import problems
 from relayminer.demo.rows import Row, Rows
@@ -10,6 +13,7 @@ from relayminer.miner.records import Step, ledger_json, record
 from relayminer.state.ledger import Ledger
 from relayminer.state.names import KeyNames
 from relayminer.testing.store import fresh_store, running_gateway
+from tests.miner.chain import shared_params
 
 
 def row(session_id: str) -> Row:
@@ -67,3 +71,26 @@ async def test_other_reasons_are_passed_on() -> None:
         await Ledger(redis, KeyNames()).append("pokt1one", [(line.id, ledger_json(line, 0))])
         await NodeTruth(redis).read(rows)
     assert rows.all()[0].skipped == "no claim was made of 2 relays: cupr_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("down", "claimed", "what"),
+    [
+        (Downtime(9, 40), 0, "claim"),
+        (Downtime(13, 15), 0, "claim"),
+        (Downtime(14, 40), 0, ""),
+        (Downtime(9, 14), 0, ""),
+        (Downtime(9, 0), 0, ""),
+        (Downtime(15, 40), 2, "proof"),
+        (Downtime(9, 18), 2, ""),
+    ],
+)
+def test_a_window_that_passed_while_all_was_down_is_no_defect(
+    down: Downtime, claimed: int, what: str
+) -> None:
+    """Claims are taken in blocks 12 to 16, proofs in 16 to 20: nobody was there for them."""
+    missed = row("missed")
+    missed.claimed = claimed
+    explain_missed([missed], down, shared_params())
+    assert missed.skipped.startswith(f"no {what} was possible" if what else "")
+    assert bool(missed.skipped) == bool(what)
