@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 from attrs import define, frozen
 
+from relayminer.config.entrance import TlsSettings
 from relayminer.protocol.mined_relay import MinedRelay, decode_mined_relay
 from relayminer.testing.driver import ConnectRefusedError, Reply
 from relayminer.testing.parties import Parties
@@ -200,11 +201,13 @@ class LocalStands:
 
     Attributes:
         transports: instead of those that are installed.
+        tls: of the front door; the driver must speak it.
     """
 
     driver: TransportDriver
     soak: bool = False
     transports: Sequence[Transport] | None = None
+    tls: TlsSettings | None = None
 
     @asynccontextmanager
     async def open(self, wanted: Wanted) -> AsyncIterator[Stand]:
@@ -217,6 +220,7 @@ class LocalStands:
             max_body_bytes=wanted.max_body_bytes,
             service={"max_body_bytes": wanted.max_body_bytes},
             drain_seconds=wanted.drain_seconds,
+            tls=self.tls or TlsSettings(),
         )
         async with (
             fresh_store() as url,
