@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
+from relayminer.cli.options import DEVNET_HOME, devnet_home
 from relayminer.devnet.backend import BackendFaults
 from relayminer.devnet.backend_server import BackendOptions, RunningBackend, run_backend
 from relayminer.devnet.chain import GenesisError
@@ -40,9 +41,9 @@ def seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 @click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path.home() / ".relayminer" / "devnet",
-    show_default=True,
-    help="Directory for devnet.json (URLs and keys) and the supplier keys.",
+    default=devnet_home,
+    help="Directory for devnet.json (URLs and keys) and the supplier keys.  "
+    f"[default: {DEVNET_HOME}]",
 )
 @click.option("--block-time", callback=seconds, default="1s", show_default=True)
 @click.option("--stepped", is_flag=True, help="Make blocks by POST /control/step only.")

@@ -50,6 +50,13 @@ home_option: Callable[[Any], Any] = click.option(
     help="Data directory, over what the file says.  [default: ~/.relayminer]",
 )
 
+DEVNET_HOME = "~/.relayminer/devnet"
+
+
+def devnet_home() -> Path:
+    """Where a devnet keeps what others need to find it, unless told otherwise."""
+    return Path(DEVNET_HOME).expanduser()
+
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--json`, also typed as `-o json`; both set `as_json`."""

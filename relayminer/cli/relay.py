@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relayminer.cli.failures import FAILED
+from relayminer.cli.options import DEVNET_HOME, devnet_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +26,16 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--devnet",
         "devnet_home",
         type=click.Path(file_okay=False, path_type=Path),
-        default=Path.home() / ".relayminer" / "devnet",
-        show_default=True,
-        help="Home of a devnet that runs: node, application and keys are taken from there.",
+        default=devnet_home,
+        help="Home of a devnet that runs: node, application and keys are taken from there.  "
+        f"[default: {DEVNET_HOME}]",
     ),
     click.option("--localnet", is_flag=True, help="Keys and addresses of Tilt's local network."),
     click.option("--node", default="", help="gRPC host:port of a chain's node, not a devnet."),
     click.option("--grpc-tls", is_flag=True, help="Speak TLS to the node."),
-    click.option("--node-rpc", default="", hidden=True, help="Understood; --node is enough."),
-    click.option("--chain-id", default="", hidden=True, help="Understood; not needed."),
+    click.option("--node-rpc", default="", help="Understood; --node is enough."),
+    click.option("--chain-id", default="", help="Understood; not needed."),
+    click.option("--verbose", is_flag=True, help="Understood; every step is printed anyway."),
     click.option("--application", default="", help="Address of the application that pays."),
     click.option(
         "--keys-file",
@@ -161,8 +163,8 @@ def _run(mode: str, words: dict[str, Any]) -> None:
     # It holds keys of applications and gateways.
     protect_process()
     as_json = words.pop("as_json")
-    words.pop("node_rpc")
-    words.pop("chain_id")
+    for name in ("node_rpc", "chain_id", "verbose"):
+        words.pop(name)
     try:
         params = json.loads(words.pop("params"))
     except ValueError:

@@ -204,3 +204,17 @@ def test_unexpected_errors_keep_their_traceback() -> None:
         explained(ExceptionGroup("", [RelayMinerError("one"), ZeroDivisionError()]))
     with pytest.raises(click.Abort):
         explained(BaseExceptionGroup("", [KeyboardInterrupt()]))
+
+
+@pytest.mark.parametrize("words", [("devnet",), ("relay", "jsonrpc")])
+def test_a_default_in_the_home_directory_is_shown_as_such(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Help says `~`, whoever asks; the home directory is meant, not a folder of that name."""
+    ended = relayminer(*words, "--help", environment={"HOME": str(tmp_path)})
+    assert "~/.relayminer/devnet" in " ".join(ended.out.split())
+    assert str(tmp_path) not in ended.out
+    if words == ("relay", "jsonrpc"):
+        ended = relayminer(*words, "--verbose", environment={"HOME": str(tmp_path)})
+        assert ended.code == 1
+        assert str(tmp_path / ".relayminer" / "devnet") in ended.err
