@@ -11,7 +11,6 @@ from relayminer.console.overview import Sources
 from relayminer.console.service import Console
 from relayminer.insight.notify import Notifier
 from relayminer.insight.service import DebugPlane
-from relayminer.insight.traces import TraceExporter
 from relayminer.telemetry.spans import Traces
 
 if TYPE_CHECKING:
@@ -52,6 +51,9 @@ def traces_of(settings: TracingSettings, metrics: Metrics) -> Traces | None:
 async def start_tracing(base: Foundation, group: ServiceGroup) -> None:
     """Start sending spans, before anybody makes any: it stops after them all."""
     if base.traces is not None:
+        # Its messages are loaded only where they are used.
+        from relayminer.insight.traces import TraceExporter  # noqa: PLC0415
+
         about = {"service.instance.id": base.owner, "service.version": version("relayminer")}
         await group.start(TraceExporter(base.settings.tracing, base.traces, about))
 

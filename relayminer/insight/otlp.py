@@ -1,107 +1,99 @@
-"""Spans in OTLP's protobuf form, written without its library.
-
-The form is frozen (OTLP 1), a dozen fields of it are used here, and a test reads what is written
-with the library's own messages.
-"""
+"""Spans in OTLP's protobuf form, as OpenTelemetry's own messages write it."""
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from relayminer.telemetry.spans import Span, Value
 
-_VARINT: Final = 0
-_FIXED64: Final = 1
-_BYTES: Final = 2
-_MORE: Final = 0x80
 _TIME_MAX: Final = (1 << 64) - 1
-_ERROR: Final = 3 << 3 | _VARINT, 2
-"""`Status.code` and its value."""
+_INT_MIN: Final = -(1 << 63)
+_INT_MAX: Final = (1 << 63) - 1
 
 
-def encode_span(span: Span) -> bytes:
-    """`opentelemetry.proto.trace.v1.Span`."""
-    parts = [_field(1, span.trace_id), _field(2, span.span_id)]
-    if span.parent_id:
-        parts.append(_field(4, span.parent_id))
-    parts += [
-        _field(5, _text(span.name)),
-        _number(6, span.kind),
-        _time(7, span.start_ns),
-        _time(8, span.end_ns),
-    ]
-    parts += [_field(9, one) for one in _attributes(span.attributes)]
-    for event in span.events:
-        about = b"".join(_field(3, one) for one in _attributes(event.attributes))
-        parts.append(_field(11, _time(1, event.time_ns) + _field(2, _text(event.name)) + about))
-    parts += [_field(13, _field(1, one.trace_id) + _field(2, one.span_id)) for one in span.links]
-    if span.error:
-        parts.append(_field(15, _field(2, _text(span.error)) + bytes(_ERROR)))
-    return b"".join(parts)
+def otlp_span(span: Span) -> OtlpSpan:
+    """A span as its message."""
+    status = Status(code=Status.STATUS_CODE_ERROR, message=_text(span.error))
+    return OtlpSpan(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_span_id=span.parent_id,
+        name=_text(span.name),
+        kind=cast("OtlpSpan.SpanKind.ValueType", span.kind),
+        start_time_unix_nano=_time(span.start_ns),
+        end_time_unix_nano=_time(span.end_ns),
+        attributes=_attributes(span.attributes),
+        events=[
+            OtlpSpan.Event(
+                time_unix_nano=_time(event.time_ns),
+                name=_text(event.name),
+                attributes=_attributes(event.attributes),
+            )
+            for event in span.events
+        ],
+        links=[OtlpSpan.Link(trace_id=one.trace_id, span_id=one.span_id) for one in span.links],
+        status=status if span.error else None,
+    )
 
 
-def encode_request(resource: Mapping[str, Value], scope: str, spans: Sequence[bytes]) -> bytes:
-    """`opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`.
+def encode_request(resource: Mapping[str, Value], scope: str, spans: Sequence[OtlpSpan]) -> bytes:
+    """What is posted to a collector.
 
     Args:
         resource: what all spans have in common.
         scope: who made them.
-        spans: of `encode_span`.
+        spans: of `otlp_span`.
     """
-    about = _field(1, b"".join(_field(1, one) for one in _attributes(resource)))
-    made = _field(1, _field(1, _text(scope)))
-    in_scope = _field(2, made + b"".join(_field(2, span) for span in spans))
-    return _field(1, about + in_scope)
+    in_scope = ScopeSpans(scope=InstrumentationScope(name=scope), spans=spans)
+    about = Resource(attributes=_attributes(resource))
+    request = ExportTraceServiceRequest(
+        resource_spans=[ResourceSpans(resource=about, scope_spans=[in_scope])]
+    )
+    return request.SerializeToString()
 
 
-def _attributes(attributes: Mapping[str, Value]) -> list[bytes]:
-    """Each as a `KeyValue`."""
-    return [
-        _field(1, _text(name)) + _field(2, _any_value(value)) for name, value in attributes.items()
-    ]
+def refused_spans(body: bytes) -> tuple[int, str]:
+    """How many spans a collector that said yes has not taken, and its reason."""
+    try:
+        partly = ExportTraceServiceResponse.FromString(body).partial_success
+    except DecodeError:
+        # Some answer in JSON, or with nothing at all: the status is what counts.
+        return 0, ""
+    return max(0, partly.rejected_spans), partly.error_message
 
 
-def _any_value(value: Value) -> bytes:
+def _attributes(attributes: Mapping[str, Value]) -> list[KeyValue]:
+    return [KeyValue(key=_text(name), value=_any(value)) for name, value in attributes.items()]
+
+
+def _any(value: Value) -> AnyValue:
     if isinstance(value, str):
-        return _field(1, _text(value))
+        return AnyValue(string_value=_text(value))
     if isinstance(value, bool):
-        return _number(2, value)
+        return AnyValue(bool_value=value)
     if isinstance(value, int):
-        return _number(3, value)
-    return _tag(4, _FIXED64) + struct.pack("<d", value)
+        return AnyValue(int_value=min(max(_INT_MIN, value), _INT_MAX))
+    return AnyValue(double_value=value)
 
 
-def _text(text: str) -> bytes:
-    return text.encode(errors="replace")
+def _text(text: str) -> str:
+    """Without what UTF-8 cannot say: lone surrogates."""
+    return text.encode(errors="replace").decode()
 
 
-def _field(number: int, value: bytes) -> bytes:
-    return _tag(number, _BYTES) + _varint(len(value)) + value
-
-
-def _number(number: int, value: int) -> bytes:
-    return _tag(number, _VARINT) + _varint(value)
-
-
-def _time(number: int, nanoseconds: int) -> bytes:
+def _time(nanoseconds: int) -> int:
     # A log entry's time is what its writer says: no nonsense may stop the sender.
-    return _tag(number, _FIXED64) + struct.pack("<Q", min(max(0, nanoseconds), _TIME_MAX))
-
-
-def _tag(number: int, kind: int) -> bytes:
-    return bytes((number << 3 | kind,))
-
-
-def _varint(value: int) -> bytes:
-    """Seven bits a byte; a negative number as its two's complement of 64 bits."""
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value >= _MORE:
-        out.append(value & 0x7F | _MORE)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return min(max(0, nanoseconds), _TIME_MAX)

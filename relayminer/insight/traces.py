@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 import trio
 
-from relayminer.insight.otlp import encode_request, encode_span
+from relayminer.insight.otlp import encode_request, otlp_span, refused_spans
 from relayminer.net.client import HttpPool
 from relayminer.net.dial import TLS_SCHEMES
 from relayminer.net.errors import NetError, TlsSetupError
@@ -25,6 +25,8 @@ from relayminer.net.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
     from relayminer.config.tracing import TracingSettings
     from relayminer.telemetry.spans import Traces, Value
@@ -71,7 +73,7 @@ class TraceExporter:
         self._traces = traces
         self._resource = {"service.name": settings.service_name, **resource}
         self._first_pause_seconds = first_pause_seconds
-        self._in_hand: list[bytes] = []
+        self._in_hand: list[OtlpSpan] = []
         self._is_away = False
         self._problem = ""
         results = traces.results
@@ -112,7 +114,7 @@ class TraceExporter:
         """Have a batch in hand, unless there is one; False when there is nothing to send."""
         spans = [] if self._in_hand else self._traces.take()
         for number, span in enumerate(spans, 1):
-            self._in_hand.append(encode_span(span))
+            self._in_hand.append(otlp_span(span))
             if number % SLICE_SPANS == 0:
                 # Shielded, so that no span is lost between the two lists.
                 await trio.lowlevel.cancel_shielded_checkpoint()
@@ -135,7 +137,7 @@ class TraceExporter:
     async def _post(self, seconds: float) -> bool:
         """Whether what was in hand is done with: taken, or refused for good."""
         body = encode_request(self._resource, SCOPE, self._in_hand)
-        status, problem = 0, ""
+        status, refused, problem = 0, 0, ""
         try:
             with trio.fail_after(seconds):
                 answer = await fetch(
@@ -148,14 +150,18 @@ class TraceExporter:
                     max_response_bytes=ANSWER_BYTES_MAX,
                 )
                 status = answer.status
+                if status in _TAKEN:
+                    refused, problem = refused_spans(answer.body)
         except (NetError, trio.TooSlowError) as error:
             problem = type(error).__name__
         self._tell(problem or (f"status {status}" if status not in _TAKEN else ""))
-        self._is_away = bool(problem) or status in _LATER
+        self._is_away = not status or status in _LATER
         if self._is_away:
             return False
         count, self._in_hand = len(self._in_hand), []
-        (self._sent if status in _TAKEN else self._refused).value += count
+        refused = min(refused, count) if status in _TAKEN else count
+        self._refused.value += refused
+        self._sent.value += count - refused
         return True
 
     def _tell(self, problem: str) -> None:

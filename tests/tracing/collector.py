@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from relayminer.config.tracing import TracingSettings
 from relayminer.insight.traces import TraceExporter
@@ -83,11 +86,13 @@ class Collector:
 
     Attributes:
         status: what it answers; None: nothing at all.
+        refused: spans of a request that it says it has not taken.
         heads: of requests.
         tls: what it shows; None: it speaks plain HTTP.
     """
 
     status: int | None = 200
+    refused: int = 0
     port: int = 0
     heads: list[bytes] = attrs.field(factory=list)
     bodies: list[bytes] = attrs.field(factory=list)
@@ -136,7 +141,13 @@ class Collector:
                 self.bodies.append(data[:length])
                 self.spans += read_spans(data[:length])
             data = data[length:]
-            await stream.send_all(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % self.status)
+            answer = ExportTraceServiceResponse()
+            if self.refused:
+                answer.partial_success.rejected_spans = self.refused
+                answer.partial_success.error_message = "too old"
+            body = answer.SerializeToString()
+            told = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (self.status, len(body))
+            await stream.send_all(told + body)
 
     def traces(self) -> dict[str, list[Seen]]:
         """Spans by trace, the earliest first."""

@@ -94,6 +94,17 @@ async def test_what_is_refused_is_not_sent_again() -> None:
         assert len(it.collector.heads) == 1
 
 
+@pytest.mark.parametrize(("said", "counted"), [(3, 3), (99, 10)])
+async def test_what_a_willing_collector_leaves_out_is_counted(said: int, counted: int) -> None:
+    """It says yes, and how many of them it has no use for."""
+    async with tracing() as it:
+        it.collector.refused = said
+        make(it, 10)
+        await eventually(lambda: it.counted("sent") + it.counted("refused") == 10)
+        assert it.counted("refused") == counted
+        assert len(it.collector.heads) == 1
+
+
 async def test_the_end_sends_the_rest() -> None:
     """Spans that waited for their interval are sent before the process ends."""
     async with tracing(interval_seconds=3_600.0) as it:

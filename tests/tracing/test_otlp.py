@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as TheirSpan
 
-from relayminer.insight.otlp import encode_request, encode_span
+from relayminer.insight.otlp import encode_request, otlp_span
 from relayminer.telemetry.spans import Event, Link, Span, TraceName, child
 from tests.tracing.collector import read_attributes, read_spans
 
@@ -43,7 +43,7 @@ SPANS = st.builds(
 @given(SPANS)
 def test_a_span_is_read_as_it_was_meant(span: Span) -> None:
     """Every field, in every size."""
-    theirs = TheirSpan.FromString(encode_span(span))
+    theirs = TheirSpan.FromString(otlp_span(span).SerializeToString())
     assert theirs.trace_id == span.trace_id
     assert theirs.span_id == span.span_id
     assert theirs.parent_span_id == span.parent_id
@@ -66,17 +66,18 @@ def test_a_request_holds_its_spans_and_their_resource(
     spans: list[Span], resource: dict[str, Any]
 ) -> None:
     """All of them, in order."""
-    seen = read_spans(encode_request(resource, "relayminer", [encode_span(one) for one in spans]))
+    seen = read_spans(encode_request(resource, "relayminer", [otlp_span(one) for one in spans]))
     assert [one.name for one in seen] == [one.name for one in spans]
     assert all(one.resource == resource for one in seen)
 
 
-def test_times_that_are_none_stop_nobody() -> None:
-    """Before 1970, or after what the form can say: as near as it gets."""
+def test_numbers_that_do_not_fit_stop_nobody() -> None:
+    """Times before 1970, or beyond what the form can say: as near as it gets."""
     name = TraceName(b"\1" * 32)
-    theirs = TheirSpan.FromString(encode_span(child(name, "x", -5, 1 << 70, {})))
+    theirs = otlp_span(child(name, "x", -5, 1 << 70, {"units": 1 << 70}))
     assert theirs.start_time_unix_nano == 0
     assert theirs.end_time_unix_nano == (1 << 64) - 1
+    assert read_attributes(theirs.attributes) == {"units": (1 << 63) - 1}
 
 
 def test_no_id_is_made_of_zeros() -> None:
