@@ -28,8 +28,13 @@ def documents(name: str) -> list[dict[str, Any]]:
 def options_of(arguments: list[str]) -> DevnetOptions:
     """What makes a chain's keys, of a container's arguments."""
     told = dict(one.removeprefix("--").split("=", 1) for one in arguments if "=" in one)
-    numbers = {name: int(told[name]) for name in ("seed", "suppliers", "services", "applications")}
-    return DevnetOptions(home=Path(), **numbers)
+    return DevnetOptions(
+        home=Path(),
+        seed=int(told["seed"]),
+        suppliers=int(told["suppliers"]),
+        services=int(told["services"]),
+        applications=int(told["applications"]),
+    )
 
 
 def validators() -> dict[str, list[str]]:
