@@ -9,8 +9,10 @@ from relayminer.config.document import Document
 from relayminer.config.shown import shown_settings
 from relayminer.console.overview import Sources
 from relayminer.console.service import Console
+from relayminer.insight.fleet import Fleet
 from relayminer.insight.notify import Notifier
 from relayminer.insight.service import DebugPlane
+from relayminer.state.notices import NoticeWords
 from relayminer.telemetry.spans import Traces
 
 if TYPE_CHECKING:
@@ -37,7 +39,13 @@ async def start_observing(
         await group.start(_debug_plane(base, roles, keys, relayer))
     if base.settings.notify.webhook_url:
         await group.start(
-            Notifier(base.settings.notify, base.metrics, base.health, process=base.owner)
+            Notifier(
+                base.settings.notify,
+                base.metrics,
+                base.health,
+                process=base.owner,
+                fleet=Fleet(NoticeWords(base.redis, base.names, base.owner)),
+            )
         )
 
 

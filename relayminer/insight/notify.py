@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relayminer.config.notify import NotifySettings
+    from relayminer.insight.fleet import Fleet
     from relayminer.telemetry.health import Health
     from relayminer.telemetry.metrics import Metrics
 
@@ -56,6 +57,8 @@ class _Subject:
     times: float = 0.0
     what: str = ""
     told_at: float = float("-inf")
+    ours: bool = False
+    """Whether the next notice was found to be ours to send."""
 
     @property
     def news(self) -> bool:
@@ -71,6 +74,7 @@ class Notifier:
         metrics: what is looked at, and where notices are counted.
         health: the same.
         process: how a person knows this process.
+        fleet: asked who tells of what all processes see; None: we tell of everything.
         look_seconds: between two looks.
         retry_seconds: after a notice that was not taken.
         now: Unix seconds, for people.
@@ -85,12 +89,14 @@ class Notifier:
         health: Health,
         process: str,
         *,
+        fleet: Fleet | None = None,
         look_seconds: float = LOOK_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._process = process
+        self._fleet = fleet
         self._look_seconds = look_seconds
         self._retry_seconds = retry_seconds
         self._now = now
@@ -165,8 +171,22 @@ class Notifier:
                 self._sent_at.popleft()
             if len(self._sent_at) >= self._settings.max_per_hour:
                 return True
+            if not await self._is_ours(key, subject):
+                subject.told = subject.trouble
+                subject.told_at = now
+                continue
             if not await self._send(key, subject):
                 return False
+            subject.ours = False
+        if self._fleet is not None:
+            await self._fleet.keep(key for key, one in self._subjects.items() if one.trouble)
+        return True
+
+    async def _is_ours(self, key: Key, subject: _Subject) -> bool:
+        """Whether it is this process that tells; once found, until it is told."""
+        if self._fleet is not None and not subject.times and not subject.ours:
+            subject.ours = await self._fleet.may_tell(key, is_over=subject.trouble is None)
+            return subject.ours
         return True
 
     async def _send(self, key: Key, subject: _Subject) -> bool:

@@ -173,6 +173,10 @@ class KeyNames(CoreNames):
         """Channel of leases that were given up: whoever waits for one need not wait for long."""
         return f"{self.events_prefix}:relayminer:leases"
 
+    def notice_key(self, event: str, subject: str) -> str:
+        """Which process has told the operator of something that all of them see."""
+        return f"{self.base}:relayminer:notice:{event}:{subject}"
+
     def ledger_key(self, supplier: str) -> str:
         """A supplier's append-only ledger (stream)."""
         return f"{self.base}:ledger:{self.tag(supplier)}"

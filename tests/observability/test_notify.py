@@ -18,13 +18,20 @@ from relayminer.config.document import Document
 from relayminer.config.notify import FIELDS, NotifySettings, check_notify, filled
 from relayminer.config.settings import Settings
 from relayminer.config.shown import shown_settings
+from relayminer.insight.fleet import Fleet
 from relayminer.insight.notify import SUBJECTS_MAX, Notifier
+from relayminer.state.gateway import Redis
+from relayminer.state.names import KeyNames
+from relayminer.state.notices import NoticeWords
 from relayminer.telemetry.health import Health
 from relayminer.telemetry.logs import set_up_logs
 from relayminer.telemetry.metrics import Metrics
+from relayminer.testing.store import fresh_store, running_gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from relayminer.telemetry.metrics import Gauge
 
 SECRET = "hook-7f3a91"
 TEMPLATE = json.dumps({name: f"{{{{{name}}}}}" for name in FIELDS})
@@ -100,6 +107,7 @@ class Stage:
 async def notifying(**settings: Any) -> AsyncIterator[Stage]:
     """A notifier, and the server that it tells."""
     hook, metrics, health = Hook(settings.pop("status", 200)), Metrics(), Health()
+    fleet = settings.pop("fleet", None)
     async with trio.open_nursery() as nursery:
         [listener] = await nursery.start(partial(trio.serve_tcp, hook.serve, 0, host="127.0.0.1"))
         hook.port = listener.socket.getsockname()[1]
@@ -113,6 +121,7 @@ async def notifying(**settings: Any) -> AsyncIterator[Stage]:
             metrics,
             health,
             "this process",
+            fleet=fleet,
             look_seconds=LOOK_SECONDS,
             retry_seconds=LOOK_SECONDS,
             now=lambda: 1_800_000_000.0,
@@ -120,6 +129,69 @@ async def notifying(**settings: Any) -> AsyncIterator[Stage]:
         await nursery.start(notifier.run)
         yield Stage(hook, metrics, health)
         nursery.cancel_scope.cancel()
+
+
+def low_fees(metrics: Metrics) -> Gauge:
+    """An operator's account as every process that has its key sees it."""
+    family = metrics.gauge("ha_miner_supplier_balance_health_status", "x", ("supplier",))
+    return family.bind("pokt1")
+
+
+async def test_what_all_processes_see_is_told_by_one_of_them() -> None:
+    """An empty account: one notice of the fleet, one when it is over, and again the next time."""
+    async with fresh_store() as url, running_gateway(url) as redis:
+        names = KeyNames()
+        fleets = [Fleet(NoticeWords(redis, names, f"process {number}")) for number in range(3)]
+        async with (
+            notifying(fleet=fleets[0]) as first,
+            notifying(fleet=fleets[1]) as second,
+        ):
+            stages = [first, second]
+            accounts = [low_fees(stage.metrics) for stage in stages]
+
+            def told(status: str) -> int:
+                return sum(len(stage.about(status, "fees")) for stage in stages)
+
+            for times in (1, 2):
+                for account in accounts:
+                    account.value = 1
+                await eventually(lambda times=times: told("firing") == times)  # type: ignore[misc]
+                for stage in stages:
+                    await stage.looks()
+                # One that starts meanwhile has nothing new to say.
+                async with notifying(fleet=fleets[2]) as third:
+                    low_fees(third.metrics).value = 1
+                    await third.looks()
+                    assert third.hook.notices == []
+                for account in accounts:
+                    account.value = 2
+                await eventually(lambda times=times: told("resolved") == times)  # type: ignore[misc]
+                for stage in stages:
+                    await stage.looks()
+                assert (told("firing"), told("resolved")) == (times, times)
+
+
+async def test_a_hook_that_is_away_keeps_the_word_for_who_has_it() -> None:
+    """The one that took it upon itself to tell does so when it can, and nobody else."""
+    async with (
+        fresh_store() as url,
+        running_gateway(url) as redis,
+        notifying(fleet=Fleet(NoticeWords(redis, KeyNames(), "a process")), status=500) as stage,
+    ):
+        low_fees(stage.metrics).value = 1
+        await eventually(lambda: len(stage.hook.asked) >= 2)
+        stage.hook.status = 200
+        await stage.until("firing", "fees")
+        await stage.looks()
+        assert len(stage.about("firing", "fees")) == 1
+
+
+async def test_a_store_that_is_away_keeps_nobody_from_telling() -> None:
+    """Nobody can be asked: told twice is better than not at all."""
+    redis = Redis("redis://127.0.0.1:1")
+    async with notifying(fleet=Fleet(NoticeWords(redis, KeyNames(), "a process"))) as stage:
+        low_fees(stage.metrics).value = 1
+        await stage.until("firing", "fees")
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
