@@ -8,8 +8,6 @@ memory. Backend and client are processes of their own.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +18,13 @@ from attrs import frozen
 
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.http2_client import greeted
-from benchmarks.processes import ROOT, BenchmarkError, Child, environment, until_told
+from benchmarks.processes import (
+    Child,
+    idle_connection_bytes,
+    measured,
+    printed_port,
+    until_told,
+)
 from relayminer.config.settings import RedisSettings
 from relayminer.state.embedded import open_store
 from relayminer.testing.relayer import bench, settings
@@ -30,10 +34,8 @@ if TYPE_CHECKING:
 
     from relayminer.config.settings import RelayerSettings
 
-START_SECONDS = 60.0
 MAX_CPU_US = 800
 MIN_RELAYS_PER_SECOND = 800
-IDLE_CONNECTIONS = 1_000
 HOST = "127.0.0.1"
 
 
@@ -68,61 +70,27 @@ def grpc_figures(*, seconds: float, console: Console) -> list[Figure]:
         directory = Path(name)
         console.print("starting a backend and a relayer ...")
         with Child("backend", ["-m", "benchmarks.null_backend"], directory) as backend:
-            arguments = ["-m", "benchmarks.grpc", "relayer", _port(backend), name]
+            arguments = ["-m", "benchmarks.grpc", "relayer", printed_port(backend), name]
             with Child("relayer", arguments, directory) as relayer:
-                port = _port(relayer)
+                port = printed_port(relayer)
                 for load in LOADS:
                     console.print(
                         f"{load.kind}, {load.connections} connections with {load.streams} "
                         "in flight: signing and sending relays ..."
                     )
                     figures += _measure(relayer, port, load, seconds)
-                figures.append(_idle(relayer, int(port)))
+                each = idle_connection_bytes(relayer, lambda: greeted(int(port)))
+                figures.append(Figure("http2_idle_connection_bytes", each, "B"))
     return figures
-
-
-def _port(child: Child) -> str:
-    def found() -> str:
-        printed = [line for line in child.tail().splitlines() if line.isdigit()]
-        return printed[0] if printed else ""
-
-    child.wait_until(lambda: bool(found()), "the port", START_SECONDS)
-    return found()
 
 
 def _measure(relayer: Child, port: str, load: Load, seconds: float) -> list[Figure]:
     arguments = [port, load.kind, str(load.connections), str(load.streams), str(seconds)]
-    client = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.http2_client", *arguments],
-        stdout=subprocess.PIPE,
-        env=environment(),
-        cwd=ROOT,
-    )
-    with client:
-        if client.stdout is None or client.stdout.readline().strip() != b"measuring":
-            raise BenchmarkError(f"the client has failed:\n{relayer.tail()}")
-        before = relayer.cpu_seconds()
-        line = client.stdout.readline()
-        spent = relayer.cpu_seconds() - before
-    if not line:
-        raise BenchmarkError(f"the client has failed:\n{relayer.tail()}")
-    result = json.loads(line)
-    relays, name = result["relays"], load.name
+    pace = measured(relayer, ["-m", "benchmarks.http2_client", *arguments])
     return [
-        at_least(f"{name}_relays_per_s", relays / result["seconds"], "1/s", MIN_RELAYS_PER_SECOND),
-        at_most(f"{name}_relay_cpu_us", spent / relays * 1e6, "us", MAX_CPU_US),
+        at_least(f"{load.name}_relays_per_s", pace.per_second, "1/s", MIN_RELAYS_PER_SECOND),
+        at_most(f"{load.name}_relay_cpu_us", pace.cpu_us, "us", MAX_CPU_US),
     ]
-
-
-def _idle(relayer: Child, port: int) -> Figure:
-    """What an open connection on which nothing happens costs the relayer."""
-    connected = [greeted(port)]
-    before = relayer.resident_bytes()
-    connected += [greeted(port) for _ in range(IDLE_CONNECTIONS)]
-    each = (relayer.resident_bytes() - before) / IDLE_CONNECTIONS
-    for one in connected:
-        one.close()
-    return Figure("http2_idle_connection_bytes", each, "B")
 
 
 async def _relayer(backend_port: str, directory: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import resource
 import signal
@@ -12,13 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import trio
+from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+IDLE_CONNECTIONS = 1_000
 POLL_SECONDS = 0.05
 LOG_TAIL_CHARACTERS = 2000
 
@@ -68,11 +74,11 @@ class Child:
         """
         deadline = time.monotonic() + seconds
         while not condition():
-            if self._process.poll() is not None:
-                raise BenchmarkError(f"{self.name} ended before {what}:\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise BenchmarkError(f"{what}: not within {seconds:g} s:\n{self.tail()}")
-            time.sleep(POLL_SECONDS)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(POLL_SECONDS)
+                raise BenchmarkError(f"{self.name} ended before {what}:\n{self.tail()}")
 
     def tail(self) -> str:
         """The end of what it printed."""
@@ -116,3 +122,64 @@ def cpu_seconds(pid: int) -> float:
 def relayminer(*arguments: str) -> list[str]:
     """Interpreter arguments that run our command line."""
     return ["-m", "relayminer", *arguments]
+
+
+def printed_port(child: Child) -> str:
+    """The port that a process prints alone on a line when it listens."""
+
+    def found() -> str:
+        printed = [line for line in child.tail().splitlines() if line.isdigit()]
+        return printed[0] if printed else ""
+
+    child.wait_until(lambda: bool(found()), "the port", START_SECONDS)
+    return found()
+
+
+@frozen
+class Pace:
+    """How fast relays were answered.
+
+    Attributes:
+        per_second: relays.
+        cpu_us: of the relayer, for each.
+    """
+
+    per_second: float
+    cpu_us: float
+
+
+def measured(relayer: Child, arguments: Sequence[str]) -> Pace:
+    """Run a client that prints `measuring`, and at its end its relays and seconds as JSON.
+
+    Args:
+        relayer: what it loads.
+        arguments: of the interpreter.
+
+    Raises:
+        BenchmarkError: the client failed.
+    """
+    client = subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, env=environment(), cwd=ROOT
+    )
+    with client:
+        if client.stdout is None or client.stdout.readline().strip() != b"measuring":
+            raise BenchmarkError(f"the client has failed:\n{relayer.tail()}")
+        before = relayer.cpu_seconds()
+        line = client.stdout.readline()
+        spent = relayer.cpu_seconds() - before
+    if not line:
+        raise BenchmarkError(f"the client has failed:\n{relayer.tail()}")
+    result = json.loads(line)
+    relays = result["relays"]
+    return Pace(relays / result["seconds"], spent / relays * 1e6)
+
+
+def idle_connection_bytes(relayer: Child, connect: Callable[[], socket.socket]) -> float:
+    """What an open connection on which nothing happens costs the relayer."""
+    connected = [connect()]
+    before = relayer.resident_bytes()
+    connected += [connect() for _ in range(IDLE_CONNECTIONS)]
+    each = (relayer.resident_bytes() - before) / IDLE_CONNECTIONS
+    for one in connected:
+        one.close()
+    return each

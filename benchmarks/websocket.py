@@ -13,7 +13,6 @@ import re
 import select
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,14 @@ import trio
 from wsproto.utilities import generate_accept_token
 
 from benchmarks.figures import Figure, at_least, at_most
-from benchmarks.processes import ROOT, BenchmarkError, Child, environment, until_told
+from benchmarks.processes import (
+    BenchmarkError,
+    Child,
+    idle_connection_bytes,
+    measured,
+    printed_port,
+    until_told,
+)
 from relayminer.config.settings import RedisSettings
 from relayminer.protocol.codec import encode
 from relayminer.protocol.pb.service_pb2 import RelayRequest
@@ -43,10 +49,8 @@ if TYPE_CHECKING:
     from relayminer.config.settings import RelayerSettings
 
 CONNECTIONS = 50
-IDLE_CONNECTIONS = 1_000
 WARM_UP_SECONDS = 1.5
 EXPECTED_RELAYS_PER_SECOND = 2_500
-START_SECONDS = 60.0
 ANSWER_SECONDS = 30.0
 MAX_CPU_US = 550
 MIN_RELAYS_PER_SECOND = 1_000
@@ -68,56 +72,22 @@ def websocket_figures(*, seconds: float, console: Console) -> list[Figure]:
         module = ["-m", "benchmarks.websocket"]
         console.print("starting a WebSocket node and a relayer ...")
         with Child("node", [*module, "node"], directory) as node:
-            port = _port(node)
+            port = printed_port(node)
             with Child("relayer", [*module, "relayer", port, name], directory) as relayer:
-                port = _port(relayer)
+                port = printed_port(relayer)
                 figures = _load(relayer, port, seconds, console)
-                return [*figures, _idle(relayer, int(port))]
-
-
-def _port(child: Child) -> str:
-    def found() -> str:
-        printed = [line for line in child.tail().splitlines() if line.isdigit()]
-        return printed[0] if printed else ""
-
-    child.wait_until(lambda: bool(found()), "the port", START_SECONDS)
-    return found()
+                each = idle_connection_bytes(relayer, lambda: _connect(int(port)))
+                return [*figures, Figure("ws_idle_connection_bytes", each, "B")]
 
 
 def _load(relayer: Child, port: str, seconds: float, console: Console) -> list[Figure]:
     console.print(f"WebSocket, {CONNECTIONS} connections: signing and sending relays ...")
     arguments = ["client", port, str(CONNECTIONS), str(seconds)]
-    client = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.websocket", *arguments],
-        stdout=subprocess.PIPE,
-        env=environment(),
-        cwd=ROOT,
-    )
-    with client:
-        if client.stdout is None or client.stdout.readline().strip() != b"measuring":
-            raise BenchmarkError(f"the client has failed:\n{relayer.tail()}")
-        before = relayer.cpu_seconds()
-        line = client.stdout.readline()
-        spent = relayer.cpu_seconds() - before
-    if not line:
-        raise BenchmarkError(f"the client has failed:\n{relayer.tail()}")
-    result = json.loads(line)
-    relays = result["relays"]
+    pace = measured(relayer, ["-m", "benchmarks.websocket", *arguments])
     return [
-        at_least("ws_relays_per_s", relays / result["seconds"], "1/s", MIN_RELAYS_PER_SECOND),
-        at_most("ws_relay_cpu_us", spent / relays * 1e6, "us", MAX_CPU_US),
+        at_least("ws_relays_per_s", pace.per_second, "1/s", MIN_RELAYS_PER_SECOND),
+        at_most("ws_relay_cpu_us", pace.cpu_us, "us", MAX_CPU_US),
     ]
-
-
-def _idle(relayer: Child, port: int) -> Figure:
-    """What an open connection on which nothing happens costs the relayer."""
-    connected = [_connect(port)]
-    before = relayer.resident_bytes()
-    connected += [_connect(port) for _ in range(IDLE_CONNECTIONS)]
-    each = (relayer.resident_bytes() - before) / IDLE_CONNECTIONS
-    for one in connected:
-        one.close()
-    return Figure("ws_idle_connection_bytes", each, "B")
 
 
 def _connect(port: int) -> socket.socket:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - attrs resolves annotations at run time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import yaml
 from attrs import frozen
@@ -49,7 +49,31 @@ class DemoOptions:
         return self.sessions * self.services * self.suppliers * self.relays_per_row
 
 
-def chain_arguments(options: DemoOptions, relayer_port: int) -> list[str]:
+class ChainSize(Protocol):
+    """What a simulated chain is made of."""
+
+    @property
+    def home(self) -> Path:
+        """Parent of the chain's own directory."""
+        ...
+
+    @property
+    def block_seconds(self) -> float:
+        """Seconds between blocks."""
+        ...
+
+    @property
+    def services(self) -> int:
+        """Services, one application each."""
+        ...
+
+    @property
+    def suppliers(self) -> int:
+        """Suppliers of each service."""
+        ...
+
+
+def chain_arguments(options: ChainSize, relayer_port: int) -> list[str]:
     """How the simulated chain is started: with any free ports, and a demo backend."""
     return [
         "devnet",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from relayminer.smst import EMPTY_ROOT, root_count, root_sum
 from relayminer.state.fence import Fence, load_guarded, run_guarded
 from relayminer.state.gojson import format_time
-from relayminer.state.tries import Roots, split_changes
+from relayminer.state.tries import Roots, change_words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -70,16 +70,12 @@ class TrieRepair:
 
     async def stage(self, fence: Fence, supplier: str, session_id: str, commit: Commit) -> None:
         """Adds a commit of the trie that is being rebuilt to the staged nodes."""
-        writes, removals = split_changes(commit.changes)
-        words: list[bytes | str] = []
-        for digest, preimage in writes.items():
-            words += (digest.hex(), preimage)
         await run_guarded(
             self._redis,
             STAGE,
             fence,
             [self._names.smst_damage_key(supplier, session_id, "rebuilt")],
-            [STAGED_SECONDS, len(writes), *words, *(digest.hex() for digest in removals)],
+            [STAGED_SECONDS, *change_words(commit.changes)],
         )
 
     async def install(

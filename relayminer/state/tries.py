@@ -147,10 +147,6 @@ class TrieStore:
             LegacySessionError: the record has the old form.
             StoreAwayError: perhaps it was done, perhaps not; load the trie again to know.
         """
-        writes, removals = split_changes(commit.changes)
-        words: list[bytes | str] = []
-        for digest, preimage in writes.items():
-            words += (digest.hex(), preimage)
         keys = [
             *self._keys(supplier, session_id)[:3],
             self._names.miner_session_key(supplier, session_id),
@@ -163,9 +159,7 @@ class TrieStore:
             relays,
             compute_units,
             format_time(self._now_ns()),
-            len(writes),
-            *words,
-            *(digest.hex() for digest in removals),
+            *change_words(commit.changes),
         ]
         with self._watched(FLUSH):
             await run_guarded(self._redis, CHECKPOINT, fence, keys, arguments)
@@ -279,6 +273,15 @@ class TrieStore:
 @contextmanager
 def _unwatched(_operation: str) -> Iterator[None]:
     yield
+
+
+def change_words(changes: Iterable[Change]) -> list[bytes | str | int]:
+    """Changes as scripts take them: how many nodes to write, these, and what to remove."""
+    writes, removals = split_changes(changes)
+    words: list[bytes | str | int] = [len(writes)]
+    for digest, preimage in writes.items():
+        words += (digest.hex(), preimage)
+    return words + [digest.hex() for digest in removals]
 
 
 def split_changes(changes: Iterable[Change]) -> tuple[dict[bytes, bytes], list[bytes]]:

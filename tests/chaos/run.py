@@ -13,7 +13,7 @@ from attrs import define, field
 
 from relayminer.demo.chain_truth import ChainTruth
 from relayminer.demo.children import Child, DemoError
-from relayminer.demo.plan import CHAIN_HOME
+from relayminer.demo.plan import CHAIN_HOME, chain_arguments
 from relayminer.devnet.errors import DevnetError
 from relayminer.devnet.http_client import HttpClient
 from relayminer.devnet.info import DevnetInfo, read_info
@@ -95,7 +95,10 @@ class ChaosRun:
         home = options.home
         home.mkdir(parents=True, exist_ok=True)
         self._chain_child = Child(
-            "the simulated chain", self._chain_arguments(), home / "chain.log", restart=False
+            "the simulated chain",
+            chain_arguments(options, self._ports[0]),
+            home / "chain.log",
+            restart=False,
         )
         self._relayers = [self._child("relayer", n, "relayer") for n in range(options.relayers)]
         self._miners = [
@@ -118,23 +121,6 @@ class ChaosRun:
             restart=True,
             environment=self._environment,
         )
-
-    def _chain_arguments(self) -> list[str]:
-        options = self._options
-        return [
-            "devnet",
-            f"--home={options.home / CHAIN_HOME}",
-            f"--block-time={options.block_seconds:g}s",
-            "--rpc-port=0",
-            "--grpc-port=0",
-            "--control-port=0",
-            "--with-backend",
-            "--backend-port=0",
-            f"--services={options.services}",
-            f"--suppliers={options.suppliers}",
-            f"--applications={options.services}",
-            f"--relayer-url=http://{HOST}:{self._ports[0]}",
-        ]
 
     async def run(self) -> Outcome:
         """Start everything, send and hurt, wait until all is settled, compare."""

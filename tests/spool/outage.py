@@ -6,11 +6,13 @@ import os
 import signal
 from collections import Counter
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field
 
+from relayminer.config.settings import RedisSettings
 from relayminer.protocol import codec
 from relayminer.protocol.mined_relay import decode_mined_relay
 from relayminer.protocol.pb.service_pb2 import RelayResponse
@@ -19,12 +21,13 @@ from relayminer.state.embedded import EmbeddedStore
 from relayminer.state.server_process import wait_for_exit
 from relayminer.state.store_home import store_home
 from tests.relayer.client import connect
-from tests.relayer.kit import request_body, signed_request
+from tests.relayer.kit import bench, request_body, settings, signed_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from relayminer.config.settings import RelayerSettings
     from tests.relayer.client import Client
     from tests.relayer.kit import Bench
 
@@ -94,6 +97,42 @@ async def own_store(home: Path) -> AsyncIterator[Store]:
         with trio.CancelScope(shield=True):
             for share in store.shares:
                 await share.leave()
+
+
+PATIENCE = RedisSettings(command_timeout_seconds=1.0, reconnect_backoff_max_seconds=0.2)
+SPOOLING = partial(settings, publish_timeout_seconds=0.3)
+REFUSING = partial(settings, publish_timeout_seconds=0.3, when_store_away="refuse")
+
+
+@asynccontextmanager
+async def relayer_and_store(
+    folder: Path, configure: Callable[[str], RelayerSettings] = SPOOLING
+) -> AsyncIterator[tuple[Bench, Store]]:
+    """A relayer with a home, on a store of its own."""
+    async with (
+        own_store(folder / "store") as store,
+        bench(
+            store.url, configure=configure, home=folder / "node", redis_settings=PATIENCE
+        ) as relayer,
+    ):
+        yield relayer, store
+
+
+async def replayed(relayer: Bench) -> None:
+    """Wait until nothing is spooled any more."""
+    await until(
+        lambda: (
+            not relayer.value("ha_relayer_spool_relays")
+            and not relayer.value("ha_relayer_spool_store_away")
+        )
+    )
+
+
+async def logged_once(relayer: Bench, sent: Load) -> None:
+    """Every answer is in the log, and nothing is there twice."""
+    logged = await logged_hashes(relayer)
+    assert set(sent.answered) <= set(logged)
+    assert set(logged.values()) == {1}
 
 
 @define

@@ -9,9 +9,15 @@ import trio
 from relayminer.config.settings import RedisSettings
 from relayminer.state.watch import ServerWatch
 from relayminer.telemetry.metrics import Metrics
-from tests.relayer.kit import bench
-from tests.spool.outage import load, logged_hashes, own_store, until
-from tests.spool.test_outage import PATIENCE, REFUSING, SPOOLING, replayed
+from tests.spool.outage import (
+    REFUSING,
+    load,
+    logged_hashes,
+    logged_once,
+    relayer_and_store,
+    replayed,
+    until,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +26,7 @@ if TYPE_CHECKING:
 async def test_what_a_full_store_refuses_is_not_answered_or_spooled(tmp_path: Path) -> None:
     """The store says OOM under load; when it has room again every answer is in the log, once."""
     async with (
-        own_store(tmp_path / "store") as store,
-        bench(
-            store.url, configure=SPOOLING, home=tmp_path / "node", redis_settings=PATIENCE
-        ) as relayer,
+        relayer_and_store(tmp_path) as (relayer, _),
         load(relayer) as sent,
     ):
         await sent.answers(100)
@@ -34,19 +37,14 @@ async def test_what_a_full_store_refuses_is_not_answered_or_spooled(tmp_path: Pa
         await replayed(relayer)
         sent.stopping = True
         await replayed(relayer)
-        logged = await logged_hashes(relayer)
         assert not sent.refused
-        assert set(sent.answered) <= set(logged)
-        assert set(logged.values()) == {1}
+        await logged_once(relayer, sent)
 
 
 async def test_without_a_spool_a_full_store_means_503(tmp_path: Path) -> None:
     """`refuse`: what the store did not take is not answered."""
     async with (
-        own_store(tmp_path / "store") as store,
-        bench(
-            store.url, configure=REFUSING, home=tmp_path / "node", redis_settings=PATIENCE
-        ) as relayer,
+        relayer_and_store(tmp_path, REFUSING) as (relayer, _),
     ):
         async with load(relayer) as sent:
             await sent.answers(50)
@@ -65,10 +63,7 @@ async def test_load_is_shed_before_the_store_is_full(tmp_path: Path) -> None:
         watch_interval_seconds=0.02, memory_warn_ratio=0.01, memory_shed_ratio=0.02
     )
     async with (
-        own_store(tmp_path / "store") as store,
-        bench(
-            store.url, configure=SPOOLING, home=tmp_path / "node", redis_settings=PATIENCE
-        ) as relayer,
+        relayer_and_store(tmp_path) as (relayer, _),
         trio.open_nursery() as nursery,
     ):
         redis = relayer.redis
@@ -87,8 +82,6 @@ async def test_load_is_shed_before_the_store_is_full(tmp_path: Path) -> None:
             await redis.command("CONFIG", "SET", "maxmemory", "0")
             await replayed(relayer)
         await replayed(relayer)
-        logged = await logged_hashes(relayer)
         assert not sent.refused
-        assert set(sent.answered) <= set(logged)
-        assert set(logged.values()) == {1}
+        await logged_once(relayer, sent)
         nursery.cancel_scope.cancel()

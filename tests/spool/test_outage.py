@@ -8,27 +8,24 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from relayminer.config.settings import MeteringSettings, RedisSettings
+from relayminer.config.settings import MeteringSettings
 from tests.relayer.client import error_of
-from tests.relayer.kit import Bench, bench, request_body, settings, signed_request
-from tests.spool.outage import client_of, load, logged_hashes, own_store, until
+from tests.relayer.kit import Bench, bench, request_body, signed_request
+from tests.spool.outage import (
+    PATIENCE,
+    REFUSING,
+    SPOOLING,
+    client_of,
+    load,
+    logged_once,
+    own_store,
+    relayer_and_store,
+    replayed,
+    until,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-PATIENCE = RedisSettings(command_timeout_seconds=1.0, reconnect_backoff_max_seconds=0.2)
-SPOOLING = partial(settings, publish_timeout_seconds=0.3)
-REFUSING = partial(settings, publish_timeout_seconds=0.3, when_store_away="refuse")
-
-
-async def replayed(relayer: Bench) -> None:
-    """Wait until nothing is spooled any more."""
-    await until(
-        lambda: (
-            not relayer.value("ha_relayer_spool_relays")
-            and not relayer.value("ha_relayer_spool_store_away")
-        )
-    )
 
 
 async def away(relayer: Bench) -> None:
@@ -41,10 +38,7 @@ async def test_relays_are_answered_from_the_spool(tmp_path: Path, soak: bool, wa
     """Under load the store is gone for a while: every answer is in the log afterwards, once."""
     away_seconds = 30.0 if soak else 2.5
     async with (
-        own_store(tmp_path / "store") as store,
-        bench(
-            store.url, configure=SPOOLING, home=tmp_path / "node", redis_settings=PATIENCE
-        ) as relayer,
+        relayer_and_store(tmp_path) as (relayer, store),
         load(relayer) as sent,
     ):
         await sent.answers(100)
@@ -71,10 +65,8 @@ async def test_relays_are_answered_from_the_spool(tmp_path: Path, soak: bool, wa
             relayer.value("ha_relayer_spool_replayed_relays_total")
             + relayer.value("ha_relayer_spool_known_relays_total")
         )
-        logged = await logged_hashes(relayer)
         assert not sent.refused
-        assert set(sent.answered) <= set(logged)
-        assert set(logged.values()) == {1}
+        await logged_once(relayer, sent)
         # Nobody waited longer than the first who found out.
         assert sent.seconds < 2.0
 
@@ -82,10 +74,7 @@ async def test_relays_are_answered_from_the_spool(tmp_path: Path, soak: bool, wa
 async def test_relays_are_refused_when_that_is_wanted(tmp_path: Path) -> None:
     """`refuse`: 503 while the store is away, not ready, and served again when it is back."""
     async with (
-        own_store(tmp_path / "store") as store,
-        bench(
-            store.url, configure=REFUSING, home=tmp_path / "node", redis_settings=PATIENCE
-        ) as relayer,
+        relayer_and_store(tmp_path, REFUSING) as (relayer, store),
     ):
         async with load(relayer) as sent:
             await sent.answers(100)
@@ -96,9 +85,7 @@ async def test_relays_are_refused_when_that_is_wanted(tmp_path: Path) -> None:
             await sent.answers(100)
         assert list(sent.refused) == [503]
         assert relayer.health.problems() == {}
-        logged = await logged_hashes(relayer)
-        assert set(sent.answered) <= set(logged)
-        assert set(logged.values()) == {1}
+        await logged_once(relayer, sent)
         assert not (tmp_path / "node").exists()
 
 
@@ -180,10 +167,7 @@ async def test_closed_metering_refuses_while_the_store_is_away(tmp_path: Path) -
 async def test_a_spooled_relay_of_a_sealed_session_is_told_as_lost(tmp_path: Path) -> None:
     """The claim went out while the store was away: counted with its reason and its amount."""
     async with (
-        own_store(tmp_path / "store") as store,
-        bench(
-            store.url, configure=SPOOLING, home=tmp_path / "node", redis_settings=PATIENCE
-        ) as relayer,
+        relayer_and_store(tmp_path) as (relayer, store),
         client_of(relayer) as client,
     ):
         chain, names = relayer.chain, relayer.names

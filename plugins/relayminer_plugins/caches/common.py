@@ -18,6 +18,10 @@ IMMUTABLE_SECONDS = 1_800.0
 """How long memory keeps what can never change."""
 
 
+PARAMS_SECONDS = 600.0
+"""How long the store keeps parameters that may change."""
+
+
 def invalidated_key(payload: bytes, field: str) -> Any:
     """The key in `{"<field>": "..."}`; all for exactly `{}`; None for anything else."""
     if payload == b"{}":
@@ -49,6 +53,11 @@ class LiveParams:
     message: type[Message]
     memory_seconds = 60.0
     absent_seconds = 0.0
+
+    def store_seconds(self, key: str, value: Any, now: Moment) -> float:
+        """Ten minutes."""
+        del key, value, now
+        return PARAMS_SECONDS
 
     def encode(self, value: Message) -> bytes:
         """Protobuf."""

@@ -11,12 +11,10 @@ from relayminer.plugin import (
     shared_params_json,
     shared_pb2,
 )
-from relayminer_plugins.caches.common import IMMUTABLE_SECONDS, LiveParams
+from relayminer_plugins.caches.common import IMMUTABLE_SECONDS, PARAMS_SECONDS, LiveParams
 
 if TYPE_CHECKING:
     from relayminer.plugin import ChainReader, KeyNames, Moment
-
-STORE_SECONDS = 600.0
 
 
 class SharedParamsCache(LiveParams):
@@ -33,7 +31,7 @@ class SharedParamsCache(LiveParams):
     def store_seconds(self, key: str, value: shared_pb2.Params, now: Moment) -> float:
         """Two sessions."""
         del key
-        return 2 * value.num_blocks_per_session * now.block_seconds or STORE_SECONDS
+        return 2 * value.num_blocks_per_session * now.block_seconds or PARAMS_SECONDS
 
     async def load(self, chain: ChainReader, key: str) -> shared_pb2.Params:
         """Ask the chain."""
@@ -53,11 +51,6 @@ class SessionParamsCache(LiveParams):
         del key
         return names.params_session_key
 
-    def store_seconds(self, key: str, value: session_pb2.Params, now: Moment) -> float:
-        """Ten minutes."""
-        del key, value, now
-        return STORE_SECONDS
-
     async def load(self, chain: ChainReader, key: str) -> session_pb2.Params:
         """Ask the chain."""
         del key
@@ -75,11 +68,6 @@ class ProofParamsCache(LiveParams):
         """One entry for all."""
         del key
         return names.params_proof_key
-
-    def store_seconds(self, key: str, value: proof_pb2.Params, now: Moment) -> float:
-        """Ten minutes."""
-        del key, value, now
-        return STORE_SECONDS
 
     async def load(self, chain: ChainReader, key: str) -> proof_pb2.Params:
         """Ask the chain."""
