@@ -201,10 +201,13 @@ async def test_a_broken_file_changes_nothing(tmp_path: Path, redis_url: str) -> 
 
 
 async def test_no_key_left_is_refused(tmp_path: Path, redis_url: str) -> None:
-    """An emptied key file is a mistake, not a wish: the old keys stay."""
+    """An emptied key file is a mistake, not a wish, like one without keys: the old keys stay."""
     async with node(tmp_path, redis_url) as n:
         write_keys(tmp_path, 0)
         await until(lambda: n.reloads("refused") == 1)
+        (tmp_path / "keys.yaml").write_text("keys: [nothing]")
+        await until(lambda: n.reloads("refused") == 2)
+        assert n.relayer.value("ha_keys_load_errors_total", provider="keys_file") >= 1
         assert len(n.keys) == 1
 
 

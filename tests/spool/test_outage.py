@@ -51,6 +51,9 @@ async def test_relays_are_answered_from_the_spool(tmp_path: Path, soak: bool, wa
         assert relayer.value("ha_relayer_spool_relays") > 0
         assert relayer.value("ha_relayer_spool_bytes") > 0
         assert relayer.value("ha_relayer_spool_oldest_age_seconds") > 0
+        supplier = relayer.chain.supplier_keys[0].address
+        who = {"supplier_addr": supplier, "service_id": "anvil"}
+        assert relayer.value("ha_transport_redis_publish_errors_total", **who) > 0
         assert relayer.health.problems() == {}
         if way == "killed":
             await store.start()
