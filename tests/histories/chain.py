@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from tests.miner.chain import Receipt, Sent
 
 
+AT_HEIGHT = {"shared_params_at", "block_hash", "difficulty_at", "compute_units_at"}
+"""Questions about a block, whose height comes last."""
+
+
 @define
 class HistoryChain(TestChain):
     """A strict chain that also holds transactions back, reorders them, and takes notes."""
@@ -45,6 +49,34 @@ class HistoryChain(TestChain):
     """Relays of each settled claim, by supplier and session."""
     roots: dict[tuple[str, str], bytes] = field(factory=dict)
     """The first root that was sent for a supplier and session."""
+    past: dict[int, dict[tuple[str, str], bytes]] = field(factory=dict)
+    """The claims after each block, encoded."""
+
+    def go_back(self, blocks: int, ends: Sequence[int]) -> None:
+        """Go on from an earlier block, if that leaves every phase of the sessions where it is."""
+        height = self.height - blocks
+        windows = [self.windows(end) for end in ends]
+        borders = [
+            border
+            for one in windows
+            for border in (
+                one.session_end_height,
+                one.claim_open_height,
+                one.claim_close_height,
+                one.proof_close_height,
+                one.settlement_height,
+            )
+        ]
+        if height not in self.past or any(height < one <= self.height for one in borders):
+            return
+        self.claims = {
+            place: proof_pb2.Claim.FromString(data) for place, data in self.past[height].items()
+        }
+        self.mempool, self.delayed = [], []
+        for later in range(height + 1, self.height + 1):
+            self.block_events.pop(later, None)
+            self.hashes[later] = self.rng.randbytes(32)
+        self.set_back(height)
 
     def hold_back(self, blocks: int) -> None:
         """Let the transaction that was sent last wait for so many blocks."""
@@ -79,6 +111,9 @@ class HistoryChain(TestChain):
         self.mempool += due
         self.rng.shuffle(self.mempool)
         super()._commit()
+        self.past[self.height] = {
+            place: claim.SerializeToString() for place, claim in self.claims.items()
+        }
 
     def _execute(self, message: Message) -> None:
         if isinstance(message, proof_pb2.MsgCreateClaim):
@@ -110,6 +145,9 @@ class NodeView:
 
         async def ask(*arguments: Any, **named: Any) -> Any:
             await self._node()
+            height = arguments[-1] if name in AT_HEIGHT else 0
+            if height > self._chain.height:
+                raise ChainUnavailableError("there is no such block any more")
             return await query(*arguments, **named)
 
         return ask

@@ -111,9 +111,21 @@ class World:
             for process in [] if self.sky.rough else self.running:
                 process.heal()
             await trio.sleep(pause)
+            if self.sky.rough and self.rng.random() < weather.set_backs_per_block:
+                await self._go_back(pause)
             self.chain.advance()
         self.sky.rough = False
         await trio.sleep(2 * BLOCK_SECONDS)
+
+    async def _go_back(self, pause: float) -> None:
+        """Set the chain back; who looks soon sees it lower, who does not sees it outgrown."""
+        before = self.chain.height
+        ends = [number * SESSION_BLOCKS for number in range(1, self.plan.sessions + 1)]
+        self.chain.go_back(self.rng.randint(1, 3), ends)
+        if self.rng.random() < 0.5:
+            self.chain.advance(before - self.chain.height)
+        else:
+            await trio.sleep(pause)
 
     def _hurt(self, weather: Weather, pause: float) -> None:
         """What happens to processes in the time of one block."""

@@ -40,6 +40,8 @@ class Weather:
     """The store is away from everybody."""
     keys_per_block: float = 0.0
     """A process loses a supplier's key for a while."""
+    set_backs_per_block: float = 0.0
+    """The chain goes on from an earlier block; it takes its later claims and proofs along."""
     longest_pause_seconds: float = 3 * LEASE_SECONDS
     command_timeout_seconds: float = 1.0
 
@@ -96,6 +98,7 @@ def plan_of(seed: int) -> Plan:
         outages_per_block=sometimes(0.4, 0.05, 0.2),
         keys_per_block=sometimes(0.3, 0.05, 0.2),
         lag_fault=sometimes(0.3, 0.2, 0.6),
+        set_backs_per_block=sometimes(0.25, 0.05, 0.2),
     )
     return Plan(
         seed=seed,

@@ -15,7 +15,7 @@ from tests.vector_data import REPOSITORY
 HISTORIES: Final = 240
 HISTORIES_SOAK: Final = 10_000
 WORKERS: Final = 2
-REGRESSIONS: Final[tuple[int, ...]] = ()
+REGRESSIONS: Final[tuple[int, ...]] = (23031, 23041)
 """Seeds beyond the first ones that found something once."""
 
 
