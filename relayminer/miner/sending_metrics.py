@@ -12,7 +12,7 @@ import trio
 
 from relayminer.chain.errors import ChainError
 from relayminer.miner.records import Phase
-from relayminer.miner.submit import Verdict, refusal_of
+from relayminer.miner.submit import Verdict, refusal_of, speaks_of_shortage
 from relayminer.protocol.pb import proof_pb2
 
 if TYPE_CHECKING:
@@ -28,23 +28,18 @@ REFUSED: Final = "refused"
 BROADCAST: Final = "broadcast"
 FAILED: Final = "callback_failed"
 TOO_SLOW: Final = "timeout"
-_BROADCAST_SECONDS: Final = (
-    *(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 30.0),
-)
 _WINDOW_BLOCKS: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 15.0, 20.0)
 _REQUIREMENTS: Final[dict[int, str]] = {
     proof_pb2.THRESHOLD: "threshold",
     proof_pb2.PROBABILISTIC: "probabilistic",
 }
-_PHASES: Final = (Phase.CLAIM, Phase.PROOF)
 
 
 class SendingMetrics:
     """What is sent, when, and how it fared."""
 
     def __init__(self, metrics: Metrics) -> None:
-        supplier = ("supplier",)
+        self._metrics, supplier = metrics, ("supplier",)
         self._broadcasts = metrics.counter(
             "ha_tx_broadcasts", "Transactions that were sent", ("supplier", "status")
         )
@@ -52,35 +47,26 @@ class SendingMetrics:
             "ha_tx_broadcast_latency_seconds",
             "From signing a transaction to the mempool's answer, simulation included",
             supplier,
-            _BROADCAST_SECONDS,
         )
         self._short = metrics.counter(
             "ha_tx_insufficient_balance_errors",
             "Transactions that the account could not pay for",
             supplier,
         )
-        self._messages = {
-            phase: metrics.counter(
-                f"ha_tx_{phase.value}s_submitted", f"Messages with a {phase.value}", supplier
-            )
-            for phase in _PHASES
-        }
-        self._failures = {
-            phase: metrics.counter(
-                f"ha_tx_{phase.value}_errors",
-                f"Transactions with {phase.value}s that were not taken",
-                ("supplier", "error_type"),
-            )
-            for phase in _PHASES
-        }
-        self._rebroadcasts = {
-            phase: metrics.counter(
-                f"ha_miner_{phase.value}_rebroadcasts",
-                f"Messages with a {phase.value} that were sent again",
-                ("supplier", "service_id", "result"),
-            )
-            for phase in _PHASES
-        }
+        self._messages = self._counters("ha_tx_{}s_submitted", "Messages with a {}")
+        self._failures = self._counters(
+            "ha_tx_{}_errors", "Transactions with {}s that were not taken", "error_type"
+        )
+        self._rebroadcasts = self._counters(
+            "ha_miner_{}_rebroadcasts",
+            "Messages with a {} that were sent again",
+            *("service_id", "result"),
+        )
+        self._groups = self._counters(
+            "ha_miner_{}_errors",
+            "Times that a group's {}s could not be worked on at a block",
+            "reason",
+        )
         self._window_blocks = {
             phase: metrics.histogram(
                 f"ha_miner_{phase.value}_submission_latency_blocks",
@@ -88,17 +74,18 @@ class SendingMetrics:
                 supplier,
                 _WINDOW_BLOCKS,
             )
-            for phase in _PHASES
-        }
-        self._groups = {
-            phase: metrics.counter(
-                f"ha_miner_{phase.value}_errors",
-                f"Times that a group's {phase.value}s could not be worked on at a block",
-                ("supplier", "reason"),
-            )
-            for phase in _PHASES
+            for phase in Phase
         }
         self.requirements = RequirementMetrics(metrics)
+
+    def _counters(self, name: str, text: str, *more: str) -> dict[Phase, CounterFamily]:
+        """One for claims and one for proofs."""
+        return {
+            phase: self._metrics.counter(
+                name.format(phase.value), text.format(phase.value), ("supplier", *more)
+            )
+            for phase in Phase
+        }
 
     @contextmanager
     def broadcast(self, supplier: str, phase: Phase, messages: int) -> Iterator[None]:
@@ -110,7 +97,7 @@ class SendingMetrics:
             refusal = refusal_of(error)
             status = ERROR if refusal is None else REFUSED
             self._failures[phase].bind(supplier, BROADCAST).value += 1
-            if refusal is not None and refusal.is_shortage:
+            if refusal is not None and speaks_of_shortage(refusal.text):
                 self._short.bind(supplier).value += 1
             self._broadcasts.bind(supplier, status).value += 1
             raise

@@ -97,13 +97,18 @@ def refusal_of(error: ChainError) -> Refusal | None:
         blamed = False
     # A fee that cannot be paid (`sdk` 5) is one for the whole batch, and says nothing of its parts.
     is_simulated = isinstance(error, SimulationRefusedError)
-    shortage = is_simulated and any(one in text.lower() for one in _SHORTAGE_TEXTS)
+    shortage = is_simulated and speaks_of_shortage(text)
     return Refusal(
         text,
         is_message_fault=blamed and not shortage,
         message_index=None if shortage else index,
         is_shortage=shortage,
     )
+
+
+def speaks_of_shortage(text: str) -> bool:
+    """Whether the chain says that the account cannot pay."""
+    return any(one in text.lower() for one in _SHORTAGE_TEXTS)
 
 
 def is_not_required(reason: str) -> bool:

@@ -30,6 +30,7 @@ async def test_transactions_are_counted_by_what_became_of_them() -> None:
     errors: list[ChainError] = [
         ChainUnavailableError("away"),
         TransactionRefusedError("proof", 5, "no such session", "hash"),
+        TransactionRefusedError("sdk", 5, "insufficient funds: 1upokt", "hash"),
     ]
     for error in errors:
         with pytest.raises(ChainError), sending.broadcast(WHO, Phase.PROOF, 1):
@@ -37,12 +38,12 @@ async def test_transactions_are_counted_by_what_became_of_them() -> None:
     assert metrics.values("ha_tx_broadcasts") == {
         (WHO, "success"): 1,
         (WHO, "error"): 1,
-        (WHO, "refused"): 1,
+        (WHO, "refused"): 2,
     }
     assert metrics.values("ha_tx_claims_submitted") == {(WHO,): 3}
     assert metrics.values("ha_tx_proofs_submitted") == {}
-    assert metrics.values("ha_tx_proof_errors") == {(WHO, "broadcast"): 2}
-    assert metrics.values("ha_tx_insufficient_balance_errors") == {}
+    assert metrics.values("ha_tx_proof_errors") == {(WHO, "broadcast"): 3}
+    assert metrics.values("ha_tx_insufficient_balance_errors") == {(WHO,): 1}
 
 
 def test_only_the_first_message_tells_how_late_it_was() -> None:
