@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figure, at_most
 from benchmarks.sample import Parties, response_payload, signed_request
 from benchmarks.timing import cpu_us
+from relayminer.config.traffic import LaneSettings
 from relayminer.protocol.point_tables import PointTables
 from relayminer.protocol.relay import request_hash, sign_response, stored_relay
 from relayminer.protocol.ring import parse_ring_signature, verify_ring_signature
+from relayminer.relayer.forward_traffic import Traffic
+from relayminer.relayer.lanes import Lanes
+from relayminer.relayer.metrics import RelayerMetrics
+from relayminer.relayer.queue_fair import FairQueue
 from relayminer.smst import Trie, encode_proof, verify_proof_bytes
+from relayminer.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +90,44 @@ def relay_figures() -> list[Figure]:
             cpu_us(lambda number: stored_relay(requests[number % SAMPLES], response)),
             "us",
         ),
+        at_most("admission_us", admission_us(), "us", 5),
     ]
+
+
+def admission_us() -> float:
+    """What limits and lanes cost a relay that none of them stops, microseconds."""
+    body = b'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}'
+    relay: Any = SimpleNamespace(
+        http=SimpleNamespace(body=body, url="/"),
+        route=SimpleNamespace(rpc_type="jsonrpc"),
+        application="pokt1",
+        supplier="pokt2",
+        plan=None,
+    )
+    lane = LaneSettings(methods=("trace_*", "debug_*"), log_range_blocks=1_000)
+    traffic = Traffic(
+        "anvil",
+        queue=FairQueue(
+            max_in_flight=20, max_waiting=10, max_wait_seconds=0.0, clock=time.perf_counter
+        ),
+        lanes=Lanes({"dear": lane}, time.perf_counter, lambda: 0),
+        cache=None,
+        fair_by="application",
+        metrics=RelayerMetrics(Metrics()),
+    )
+
+    def pass_through(_: int) -> None:
+        relay.plan = None
+        traffic.check(relay)
+        traffic.is_dear(relay)
+        traffic.cached(relay)
+        entering = traffic.enter(relay)
+        try:
+            entering.send(None)
+        except StopIteration as entered:
+            entered.value.leave()
+
+    return cpu_us(pass_through)
 
 
 def proof_figures() -> list[Figure]:

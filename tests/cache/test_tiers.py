@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +22,6 @@ from tests.state.servers import HOST, one_server
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from relayminer.cache.tiers import Cache
     from relayminer.plugin import ChainReader
 
 NAMES = KeyNames()
@@ -243,23 +241,6 @@ def test_a_cache_type_that_is_missing_is_named() -> None:
     """The message says what is wanted and what there is."""
     with pytest.raises(UnknownCacheError, match=r"'nonsense' is not installed .* account, "):
         World(None).caches.of("nonsense")
-
-
-async def test_a_hit_in_memory_takes_no_turn_and_no_time() -> None:
-    """About a microsecond: it is on the path of every relay."""
-    world = World(None)
-    cache: Cache[str, object] = world.caches.of("application")
-    cache._clock = trio.current_time
-    await cache.get(world.application)
-    best = min(_time_hits(cache, world.application) for _ in range(5))
-    assert best < 3e-6
-
-
-def _time_hits(cache: Cache[str, object], key: str) -> float:
-    began = time.perf_counter()
-    for _ in range(1_000):
-        cache.get_cached(key)
-    return (time.perf_counter() - began) / 1_000
 
 
 async def test_old_values_are_served_while_the_chain_is_away(redis: Redis) -> None:

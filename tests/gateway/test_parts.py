@@ -163,17 +163,14 @@ async def test_a_corpus_is_signed_in_processes() -> None:
         assert chain.supplier_keys[number % 2].address.encode() in requests[number]
 
 
-async def test_the_alarm_is_on_time() -> None:
-    """Never early; the best of some is within half a millisecond."""
-    late = []
+async def test_the_alarm_is_never_early() -> None:
+    """Not by a microsecond; and a time that is over is not waited for."""
     with Alarm() as alarm:
         for _ in range(20):
             began = time.perf_counter()
             await alarm.sleep(0.0031)
-            late.append(time.perf_counter() - began - 0.0031)
+            assert time.perf_counter() - began >= 0.0031
         await alarm.sleep(-1.0)
-    assert min(late) >= 0.0
-    assert min(late) < 0.0005
 
 
 class Slow:

@@ -12,7 +12,7 @@ import trio
 
 from tests.vector_data import REPOSITORY
 
-HISTORIES: Final = 240
+HISTORIES: Final = 300
 HISTORIES_SOAK: Final = 10_000
 WORKERS: Final = 2
 REGRESSIONS: Final[tuple[int, ...]] = (23031, 23041)
