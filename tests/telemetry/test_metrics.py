@@ -84,9 +84,10 @@ def test_a_counter_has_a_second_name() -> None:
 def test_the_table_says_what_was_declared() -> None:
     """Names as the exposition has them, by name, with kind, labels and meaning."""
     metrics = Metrics()
+    always = metrics.table()
     metrics.histogram("b_seconds", "how long", ("x",))
     metrics.counter("a", "how many")
-    assert metrics.table() == [
+    assert [one for one in metrics.table() if one not in always] == [
         Described("a_total", "counter", (), "how many"),
         Described("b_seconds", "histogram", ("x",), "how long"),
     ]
