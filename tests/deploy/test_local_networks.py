@@ -72,7 +72,7 @@ def test_both_networks_have_the_usual_ports() -> None:
     }
     cluster = {int(port) for port in re.findall("'([0-9]+):", (TILT / "k8s/Tiltfile").read_text())}
     assert docker >= PORTS
-    assert cluster >= PORTS | {8548}
+    assert cluster >= PORTS | {8548, 6060, 6065}
 
 
 def test_what_the_cluster_mounts_and_waits_for_is_there() -> None:
