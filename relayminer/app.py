@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from relayminer.workers import Leash
 
 STOP_MARGIN_SECONDS: Final = 10.0
-STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 """Beyond `relayer.drain_seconds`: how long one service may take to stop."""
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 _log = structlog.get_logger("relayminer")
 

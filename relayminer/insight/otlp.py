@@ -14,6 +14,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Status
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
+from relayminer.telemetry.spans import TEXT_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -72,7 +74,9 @@ def refused_spans(body: bytes) -> tuple[int, str]:
     except DecodeError:
         # Some answer in JSON, or with nothing at all: the status is what counts.
         return 0, ""
-    return max(0, partly.rejected_spans), partly.error_message
+    refused = max(0, partly.rejected_spans)
+    # With none of them refused the text is advice to whoever runs the collector.
+    return refused, partly.error_message[:TEXT_MAX] if refused else ""
 
 
 def _attributes(attributes: Mapping[str, Value]) -> list[KeyValue]:

@@ -132,5 +132,8 @@ def _secret_of(item: bytes) -> bytes | str:
     kept = record.local.priv_key
     if kept.type_url.rpartition("/")[2] != _PRIVATE_KEY_TYPE:
         return "not a secp256k1 key"
-    secret: bytes = keys_pb2.PrivKey.FromString(kept.value).key
+    try:
+        secret: bytes = keys_pb2.PrivKey.FromString(kept.value).key
+    except DecodeError:
+        return "its key is damaged"
     return secret

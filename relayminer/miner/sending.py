@@ -63,7 +63,7 @@ def is_due(attempt: Attempt | None, height: int, close_height: int) -> bool:
         # There is no later block; one message too many costs a fee, one too few the reward or
         # stake. What is known to have left in the block before may be included in this one.
         return not attempt.tx_hash or attempt.last_height < height - 1
-    if attempt.resends >= RESENDS_MAX and (attempt.tx_hash or attempt.refused):
+    if attempt.resends >= RESENDS_MAX and (attempt.original_tx_hash or attempt.refused):
         return False
     resends = min(attempt.resends, RESENDS_MAX)
     return height >= resend_height(attempt.last_height, close_height, resends)
@@ -136,7 +136,7 @@ async def send_group(
 def _failed_in_company(item: Outgoing, phase: Phase) -> bool:
     """Whether a transaction with this message was accepted and has not shown on chain."""
     attempt = attempt_of(item.session, phase)
-    return attempt is not None and bool(attempt.tx_hash)
+    return attempt is not None and bool(attempt.original_tx_hash)
 
 
 async def _intend(
@@ -152,7 +152,8 @@ async def _intend(
             attempt.resends += 1
         attempt.last_height = height
         attempt.message = item.message.SerializeToString(deterministic=True)
-        attempt.reason, attempt.refused = "", False
+        # The hash of the try before says nothing about whether this one leaves.
+        attempt.tx_hash, attempt.reason, attempt.refused = "", "", False
         if phase is Phase.CLAIM:
             session.claim_attempt = attempt
         else:

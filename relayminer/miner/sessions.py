@@ -44,6 +44,7 @@ class Attempt:
     message: bytes = field(default=b"", repr=False)
     """The protobuf message."""
     tx_hash: str = ""
+    """Hash of the last transaction; empty while its broadcast is not known to have succeeded."""
     original_tx_hash: str = ""
     """Hash of the first transaction; empty while no broadcast is known to have succeeded."""
     resends: int = 0

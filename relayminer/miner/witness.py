@@ -99,6 +99,7 @@ class Witness:
         # An URL may have a password in it.
         self._files = None if home is None else _Files(home / _name_of(store), owner)
         self._known: dict[str, Testimony] = {}
+        self._not_taken: set[str] = set()
 
     async def take_up(self, supplier: str, token: int) -> Testimony:
         """What is known of a supplier that we own with `token` from now on."""
@@ -113,9 +114,14 @@ class Witness:
         self._known[supplier] = known
         known.token = token
         if self._files is not None:
-            plain = _plain(known)
-            await self._in_thread(partial(self._files.take, supplier, plain))
+            self._not_taken.add(supplier)
+            await self._take(self._files, supplier)
         return known
+
+    async def _take(self, files: _Files, supplier: str, *, late: bool = False) -> None:
+        plain = _plain(self._known[supplier])
+        if await self._in_thread(lambda: files.take(supplier, plain, late=late)):
+            self._not_taken.discard(supplier)
 
     async def run(self, pulse: Pulse) -> None:
         """Keep the files up to date until cancelled."""
@@ -132,11 +138,14 @@ class Witness:
         files = self._files
         if files is None:
             return
+        for supplier in sorted(self._not_taken):
+            await self._take(files, supplier, late=True)
         plain = {name: _plain(one) for name, one in self._known.items() if one.changed}
         for name in plain:
             self._known[name].changed = False
-        if plain:
-            await self._in_thread(partial(files.update, plain))
+        if plain and not await self._in_thread(lambda: files.update(plain)):
+            for name in plain:
+                self._known[name].changed = True
 
     async def _in_thread(self, work: Callable[[], T]) -> T | None:
         for left in reversed(range(LOCK_TRIES)):
@@ -162,18 +171,38 @@ class _Files:
         stored = self._read(supplier)
         return None if stored is None or stored["by"] == self._owner else _testimony(stored)
 
-    def take(self, supplier: str, plain: dict[str, Any]) -> None:
-        """The file is ours from now on."""
-        with self._locked():
-            self._replace(supplier, plain)
+    def take(self, supplier: str, plain: dict[str, Any], *, late: bool) -> bool:
+        """The file is ours from now on; True, for nothing has failed.
 
-    def update(self, plain: dict[str, dict[str, Any]]) -> None:
-        """Write what has changed; of suppliers that others have taken up nothing."""
+        Args:
+            supplier: whose.
+            plain: what is known.
+            late: whether somebody may have taken the supplier up after us: then it is theirs.
+        """
         with self._locked():
+            stored = self._read(supplier) if late else None
+            if stored is None or stored["token"] <= plain["token"]:
+                self._replace(supplier, plain)
+        return True
+
+    def update(self, plain: dict[str, dict[str, Any]]) -> bool:
+        """Write what has changed; of suppliers that others have taken up nothing.
+
+        True, for nothing has failed.
+        """
+        with self._locked():
+            failed = None
             for supplier, one in plain.items():
-                stored = self._read(supplier)
-                if stored is None or stored["by"] == self._owner:
-                    self._replace(supplier, one)
+                try:
+                    stored = self._read(supplier)
+                    if stored is None or stored["by"] == self._owner:
+                        self._replace(supplier, one)
+                except OSError as error:
+                    # It keeps nobody else's from being written.
+                    failed = error
+            if failed is not None:
+                raise failed
+        return True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -205,9 +205,11 @@ class OpenBridge:
         """Wait until `size` bytes of a backend's message may be in memory, or it is too late."""
         if self.ending is not None:
             return
-        # Whoever waits for room must not outlast the conversation.
-        with trio.CancelScope() as self._holding:
+        # Whoever waits for room must not outlast the conversation, nor what a relay may take.
+        with trio.move_on_after(self._route.timeouts.request_seconds) as self._holding:
             await self._lease.wait_for(size)
+            return
+        self.end(TRY_AGAIN_LATER, "too many answers in hand")
 
     def let_go(self) -> None:
         """The message is not in memory any more."""

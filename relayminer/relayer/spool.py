@@ -102,6 +102,7 @@ class Spool:
         self._writer: SegmentWriter | None = None
         self._active: Segment | None = None
         self._sealed: deque[Segment] = deque()
+        self._unreadable: set[Path] = set()
         self._batch = _Batch()
         self._work = trio.Event()
         # The file belongs to whoever has this: the sync under way, or the one who seals.
@@ -305,19 +306,25 @@ class Spool:
             await self._close()
 
     def _survey(self) -> list[Segment]:
-        found = []
+        found: list[Segment] = []
         for directory in dead_directories(self._home):
+            before = len(found)
             for path in directory.segments():
                 try:
                     data = path.read_bytes()
                 except OSError as error:
                     # It stays; that is no reason to leave the others, whose locks we have now.
-                    self._log.error("spool_not_readable", path=str(path), reason=str(error))
+                    if path not in self._unreadable:
+                        self._unreadable.add(path)
+                        self._log.error("spool_not_readable", path=str(path), reason=str(error))
                     continue
                 records = parse_segment(data).records
                 first_at_ns = records[0].spooled_at_ns if records else self._now_ns()
                 opens = Counter(one.claim_open_height for one in records)
                 found.append(Segment(path, directory, len(records), len(data), first_at_ns, opens))
+            if len(found) == before:
+                # Nothing of it is in hand: whoever can read it one day finds it unlocked.
+                _close_quietly(directory)
         return found
 
     async def _close(self) -> None:

@@ -56,7 +56,7 @@ def test_a_message_is_sent_once_then_given_time() -> None:
     assert not is_due(attempt, 23, 26)
     assert is_due(attempt, 24, 26)
     assert not is_due(attempt, 26, 26)
-    attempt.resends, attempt.tx_hash = RESENDS_MAX, "AB"
+    attempt.resends, attempt.tx_hash, attempt.original_tx_hash = RESENDS_MAX, "AB", "AB"
     assert not is_due(attempt, 24, 26)
 
 
@@ -75,10 +75,13 @@ def test_tries_that_nobody_knows_to_have_left_are_no_reason_to_give_up() -> None
     assert next(height for height in range(14, 26) if is_due(attempt, height, 26)) < 25
     assert is_due(attempt, 25, 26)
     # What was accepted so often and is not on chain costs a fee each time: once more at the end.
-    attempt.tx_hash = "AB"
+    attempt.tx_hash = attempt.original_tx_hash = "AB"
     assert [height for height in range(14, 27) if is_due(attempt, height, 26)] == [25]
     attempt.last_height = 24
     assert not is_due(attempt, 25, 26)
+    # Unless the last one is not known to have left: its owner died before the mempool said yes.
+    attempt.tx_hash = ""
+    assert is_due(attempt, 25, 26)
 
 
 def test_resends_spread_over_a_long_window() -> None:

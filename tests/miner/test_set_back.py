@@ -308,3 +308,22 @@ async def test_a_home_that_cannot_be_used_leaves_the_memory(tmp_path: Path) -> N
     (await witness.take_up("supplier", 3)).counted((5, 0))
     await word_of(witness)
     assert (await witness.take_up("supplier", 4)).through == (5, 0)
+
+
+async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> None:
+    """Neither taking a supplier up nor a later word is lost with a disk that has no room."""
+    in_the_way = tmp_path / "home"
+    in_the_way.write_bytes(b"")
+    witness = Witness(in_the_way, owner="first")
+    (await witness.take_up("supplier", 3)).counted((5, 0))
+    await word_of(witness)
+    in_the_way.unlink()
+    await word_of(witness)
+    after = Witness(in_the_way, owner="second")
+    assert (await after.take_up("supplier", 4)).through == (5, 0)
+    # And whoever has taken it up meanwhile keeps it.
+    late = Witness(in_the_way, owner="late")
+    late._known["supplier"] = await witness.take_up("other", 2)
+    late._not_taken.add("supplier")
+    await word_of(late)
+    assert (await Witness(in_the_way, owner="third").take_up("supplier", 5)).through == (5, 0)

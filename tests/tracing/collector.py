@@ -87,12 +87,14 @@ class Collector:
     Attributes:
         status: what it answers; None: nothing at all.
         refused: spans of a request that it says it has not taken.
+        advice: what it says although it takes them all.
         heads: of requests.
         tls: what it shows; None: it speaks plain HTTP.
     """
 
     status: int | None = 200
     refused: int = 0
+    advice: str = ""
     port: int = 0
     heads: list[bytes] = attrs.field(factory=list)
     bodies: list[bytes] = attrs.field(factory=list)
@@ -145,6 +147,8 @@ class Collector:
             if self.refused:
                 answer.partial_success.rejected_spans = self.refused
                 answer.partial_success.error_message = "too old"
+            elif self.advice:
+                answer.partial_success.error_message = self.advice
             body = answer.SerializeToString()
             told = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (self.status, len(body))
             await stream.send_all(told + body)

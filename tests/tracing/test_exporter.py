@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from relayminer.config.tracing import TracingSettings
 from relayminer.insight import traces as sender
@@ -103,6 +104,16 @@ async def test_what_a_willing_collector_leaves_out_is_counted(said: int, counted
         await eventually(lambda: it.counted("sent") + it.counted("refused") == 10)
         assert it.counted("refused") == counted
         assert len(it.collector.heads) == 1
+
+
+async def test_advice_of_a_willing_collector_is_no_refusal() -> None:
+    """All were taken, and there is a text: nothing is said to be wrong."""
+    with capture_logs() as said:
+        async with tracing() as it:
+            it.collector.advice = "use fewer attributes"
+            make(it, 10)
+            await eventually(lambda: it.counted("sent") == 10)
+    assert not [one for one in said if one["event"] == "spans are not taken"]
 
 
 async def test_the_end_sends_the_rest() -> None:

@@ -77,20 +77,32 @@ async def check_store(settings: Settings, readings: list[Reading]) -> AsyncItera
 
 async def _ask(url: str, settings: Settings, readings: list[Reading]) -> StoreLook:
     redis = Redis(url, settings.redis)
+    found: StoreLook | StateError
     async with trio.open_nursery() as nursery:
         await nursery.start(redis.run)
         await redis.wait_connected()
-        servers = await look(redis)
-        round_trips: list[float] = []
-        while len(round_trips) < PINGS and sum(round_trips) < PING_SECONDS:
-            started_at = trio.current_time()
-            await redis.on_every_server("PING")
-            round_trips.append(trio.current_time() - started_at)
-        asked_at = time.time()
-        seconds, microseconds = (await redis.on_every_server("TIME"))[0]
-        told = int(seconds) + int(microseconds) / _MICROSECONDS
-        readings.append(clock.of_moment("the store", asked_at, told, time.time()))
+        try:
+            found = await _look(redis, readings)
+        except StateError as error:
+            # Raised in here it would come out in a group.
+            found = error
         nursery.cancel_scope.cancel()
+    if isinstance(found, StateError):
+        raise found
+    return found
+
+
+async def _look(redis: Redis, readings: list[Reading]) -> StoreLook:
+    servers = await look(redis)
+    round_trips: list[float] = []
+    while len(round_trips) < PINGS and sum(round_trips) < PING_SECONDS:
+        started_at = trio.current_time()
+        await redis.on_every_server("PING")
+        round_trips.append(trio.current_time() - started_at)
+    asked_at = time.time()
+    seconds, microseconds = (await redis.on_every_server("TIME"))[0]
+    told = int(seconds) + int(microseconds) / _MICROSECONDS
+    readings.append(clock.of_moment("the store", asked_at, told, time.time()))
     return StoreLook(servers, round_trips)
 
 
