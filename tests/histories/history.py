@@ -158,6 +158,12 @@ class World:
         if self.sky.rough:
             process.die()
 
+    async def _stay_dead(self, seconds: float) -> None:
+        """For so long, but not into a calm: nobody can claim while nobody runs."""
+        until = trio.current_time() + seconds
+        while self.sky.rough and (left := until - trio.current_time()) > 0:  # noqa: ASYNC110 - weather is no event
+            await trio.sleep(min(left, 1.0))
+
     def _may_be_rough(self, height: int) -> bool:
         for number in range(1, self.plan.sessions + 1):
             windows = self.chain.windows(number * SESSION_BLOCKS)
@@ -209,7 +215,7 @@ class World:
                 self.services.pop(process.owner, None)
             self.kills += 1
             life += 1
-            await trio.sleep(self.rng.uniform(0, 2 * LEASE_SECONDS))
+            await self._stay_dead(self.rng.uniform(0, 2 * LEASE_SECONDS))
 
     async def _live(self, process: Process) -> None:
         redis = SimulatedRedis(self.store, process)
