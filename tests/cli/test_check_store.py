@@ -80,6 +80,16 @@ async def pass_on(source: trio.SocketStream, sink: trio.SocketStream, delay_seco
         await sink.send_all(data)
 
 
+async def test_a_command_that_is_refused_is_a_failure_of_the_store_alone() -> None:
+    """An account that may not ask for the time: one finding with the server's words."""
+    async with one_server() as server:
+        await server.ask("ACL", "SETUSER", "default", "-time")
+        told = await found(server.port)
+    assert set(told) == {"store"}
+    assert told["store"].result == "fail"
+    assert "time" in told["store"].found
+
+
 async def test_nobody_there_is_a_failure() -> None:
     """A store that is away is told as such, and nothing is said of its clock."""
     readings: list[Reading] = []

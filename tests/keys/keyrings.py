@@ -32,9 +32,9 @@ def _secret(name: str) -> bytes:
     return sha256(name.encode()).digest()
 
 
-def item_json(name: str) -> bytes:
-    """The JSON of a key's item."""
-    private = keys_pb2.PrivKey(key=_secret(name)).SerializeToString()
+def item_json(name: str, private: bytes = b"") -> bytes:
+    """The JSON of a key's item; `private` is what it holds instead of the key's message."""
+    private = private or keys_pb2.PrivKey(key=_secret(name)).SerializeToString()
     kept = AnyMessage(type_url="/cosmos.crypto.secp256k1.PrivKey", value=private)
     record = record_pb2.Record(name=name, local=record_pb2.Record.Local(priv_key=kept))
     data = base64.b64encode(record.SerializeToString()).decode()

@@ -72,6 +72,16 @@ def test_a_wrong_passphrase_is_told_and_no_key_shown(tmp_path: Path) -> None:
         keyring_secrets(settings)
 
 
+def test_a_damaged_key_is_a_problem_and_no_accident(tmp_path: Path) -> None:
+    """An item whose key cannot be parsed is told by name; the others are read."""
+    settings = files(tmp_path, "alice")
+    spoilt = encrypted(item_json("bob", b"\xff\xff"), PASSPHRASE)
+    write_private(tmp_path / "bob.info", spoilt)
+    found = read_keyring(settings)
+    assert [key.address for key in found.keys] == [key_of("alice").address]
+    assert any("'bob'" in one and "damaged" in one for one in found.problems)
+
+
 def test_every_place_that_was_looked_at_is_named(tmp_path: Path) -> None:
     """No keyring anywhere: where it was sought, and what would make each place readable."""
     settings = KeyringSettings(backend="os", dir=tmp_path / "nowhere")
