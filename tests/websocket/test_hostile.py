@@ -163,7 +163,7 @@ async def test_a_client_that_does_not_read_holds_its_node_up(redis_url: str) -> 
 
     def closed(b: Bench) -> float:
         name = "ha_relayer_websocket_connections_closed_total"
-        # Whichever is found out first: that it takes nothing, or that it says nothing.
+        # Giving up the write ends the connection, which the reader may find out first.
         return sum(b.value(name, service_id="anvil", code=code) for code in ("1011", "1001"))
 
     async with websocket_bench(redis_url, Node(talk), configure=brisk) as b:
@@ -241,7 +241,10 @@ async def test_a_node_that_does_not_read_holds_its_client_up(redis_url: str) -> 
             with trio.fail_after(20):
                 got = await socket.receive()
             nursery.cancel_scope.cancel()
-        assert (got.opcode, got.code, got.reason) == (CLOSE, 1011, "backend write failed")
+        # Giving up the write ends the connection, which the reader may find out first.
+        reasons = ((1011, "backend write failed"), (1001, "peer disconnected"))
+        assert got.opcode == CLOSE
+        assert (got.code, got.reason) in reasons
         await socket.aclose()
 
 
