@@ -55,6 +55,9 @@ class Conversation:
 
     async def _read(self, peer: Peer) -> None:
         await peer.read()
+        # A write that was given up ended this, too, and says why if it has its turn first.
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
         # After a farewell this changes nothing.
         self._bridge.end(GOING_AWAY, "peer disconnected")
 
